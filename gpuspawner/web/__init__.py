@@ -1,0 +1,1 @@
+"""The pages: handlers, templates and static files."""
