@@ -1,0 +1,92 @@
+"""The table of resources that the engine serves."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["BY_KEY", "BY_PATH", "RESOURCES", "Resource"]
+
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One served resource of the Kubernetes API."""
+
+    group: str
+    """API group; empty for the core group."""
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = _VERBS
+    has_generation: bool = False
+    """Whether the server counts the changes of ``spec`` in ``metadata.generation``."""
+    storage: str = ""
+    """Key of the resource whose objects this one shows in another shape (``events.k8s.io`` shows ``events``)."""
+    name_rule: str = "subdomain"
+    """``subdomain`` or ``label`` (RFC 1123), or ``label1035`` (services)."""
+    categories: tuple[str, ...] = field(default=())
+
+    @property
+    def key(self) -> str:
+        """The name used in messages and in the store: ``pods``, ``leases.coordination.k8s.io``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def stored_as(self) -> str:
+        """The store's name of the resource that holds the objects."""
+        return self.storage or self.key
+
+    @property
+    def api_version(self) -> str:
+        """``v1`` or ``group/version``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_kind(self) -> str:
+        """The kind as messages write it: ``Pod``, ``Lease.coordination.k8s.io``."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
+    def singular(self) -> str:
+        """The kind in lower case."""
+        return self.kind.lower()
+
+
+_REVIEW = ("create",)
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("", "v1", "configmaps", "ConfigMap", short_names=("cm",)),
+    Resource("", "v1", "endpoints", "Endpoints", short_names=("ep",)),
+    Resource("", "v1", "events", "Event", short_names=("ev",)),
+    Resource("", "v1", "limitranges", "LimitRange", short_names=("limits",)),
+    Resource("", "v1", "namespaces", "Namespace", False, ("ns",), ("finalize", "status"), name_rule="label"),
+    Resource("", "v1", "nodes", "Node", False, ("no",), ("status",)),
+    Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",), ("status",)),
+    Resource("", "v1", "persistentvolumes", "PersistentVolume", False, ("pv",), ("status",)),
+    Resource(
+        "",
+        "v1",
+        "pods",
+        "Pod",
+        True,
+        ("po",),
+        ("binding", "eviction", "log", "status"),
+        has_generation=True,
+        categories=("all",),
+    ),
+    Resource("", "v1", "resourcequotas", "ResourceQuota", True, ("quota",), ("status",)),
+    Resource("", "v1", "secrets", "Secret"),
+    Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",)),
+    Resource("", "v1", "services", "Service", True, ("svc",), ("status",), name_rule="label1035", categories=("all",)),
+    Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False, verbs=_REVIEW),
+    Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=_REVIEW),
+    Resource("coordination.k8s.io", "v1", "leases", "Lease"),
+    Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",), storage="events"),
+    Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",), has_generation=True),
+    Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, ("sc",)),
+)
+
+BY_KEY: dict[str, Resource] = {resource.key: resource for resource in RESOURCES}
+BY_PATH: dict[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in RESOURCES}
