@@ -76,6 +76,4 @@ class ConfigurationError(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        super().__init__(
-            f"gpuspawner: {count} in the configuration:\n" + "\n".join(f"  {p}" for p in problems)
-        )
+        super().__init__(f"gpuspawner: {count} in the configuration:\n" + "\n".join(f"  {p}" for p in problems))

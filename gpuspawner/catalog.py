@@ -1,0 +1,208 @@
+"""What can be asked for: GPU classes, which are bands of GPUs, and profiles, which are ready-made environments."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+
+from gpuspawner.schema import Bytes, Cores, Count, Name, NameList, PodPatch, Range, ResourceName, Schema, Seconds
+
+__all__ = ["App", "Catalog", "GPUClass", "NodeRequirement", "Offer", "Profile", "gpu_node_labels"]
+
+_SLICED = ("-MIG-", "-SHARED")
+_SHARED_STRATEGIES = ("time-slicing", "mps")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequirement:
+    """One ``matchExpressions`` entry of a node affinity (operators In, NotIn, Exists, DoesNotExist)."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels satisfies it, as kube-scheduler decides."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case _:
+                return self.key not in labels
+
+    def manifest(self) -> dict[str, Any]:
+        """The entry as Kubernetes writes it."""
+        entry: dict[str, Any] = {"key": self.key, "operator": self.operator}
+        if self.values:
+            entry["values"] = list(self.values)
+        return entry
+
+
+class Offer(Schema):
+    """One way to get a GPU of a class: an extended resource, narrowed to some products."""
+
+    resource: ResourceName = Field(
+        description="The extended resource that a device plugin advertises, such as nvidia.com/gpu.",
+    )
+    product: NameList = Field(
+        default=(),
+        description="Values of the node's product label that count; without it every product of the resource, "
+        "but for nvidia.com/gpu only whole cards: never MIG slices or shared ones.",
+    )
+    product_label: str | None = Field(
+        default=None, description="The node label that holds the product, where it is not the vendor's usual one."
+    )
+
+    @property
+    def label(self) -> str:
+        """The node label that names the product behind :attr:`resource`."""
+        if self.product_label:
+            return self.product_label
+        vendor, _, kind = self.resource.partition("/")
+        if vendor == "nvidia.com" and kind.startswith("mig-"):
+            return f"{self.resource}.product"
+        return {
+            "nvidia.com": "nvidia.com/gpu.product",
+            "amd.com": "amd.com/gpu.product-name",
+            "gpu.intel.com": "gpu.intel.com/product",
+        }.get(vendor, f"{vendor}/product")
+
+    @property
+    def requirements(self) -> tuple[NodeRequirement, ...]:
+        """What a node must be labelled with so that its :attr:`resource` is this offer.
+
+        With the single MIG strategy and with time slicing, ``nvidia.com/gpu`` counts slices or shares. Nodes say so
+        by ``nvidia.com/gpu.slices.gi`` and ``nvidia.com/gpu.sharing-strategy``
+        (https://github.com/NVIDIA/k8s-device-plugin, docs/gpu-feature-discovery).
+        """
+        if self.product:
+            return (NodeRequirement(self.label, "In", self.product),)
+        if self.resource == "nvidia.com/gpu":
+            return (
+                NodeRequirement("nvidia.com/gpu.sharing-strategy", "NotIn", _SHARED_STRATEGIES),
+                NodeRequirement("nvidia.com/gpu.slices.gi", "DoesNotExist"),
+            )
+        return ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether the resource of a node with these labels counts for this offer."""
+        if not self.product and self.resource == "nvidia.com/gpu":
+            product = labels.get(self.label, "")
+            if any(mark in product for mark in _SLICED):
+                return False
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+
+class GPUClass(Schema):
+    """A band of GPUs a member asks for by name; the platform picks the card."""
+
+    name: Name
+    display_name: str = Field(default="", description="What members read.")
+    description: str = Field(default="", description="What it is good for.")
+    memory: Bytes | None = Field(default=None, description="GPU memory a program can count on.")
+    rate: float = Field(default=1.0, ge=0, description="Service units per GPU and hour.")
+    accepts: tuple[Offer, ...] = Field(min_length=1, description="The offers that belong to this class.")
+    pod: PodPatch = Field(default_factory=dict, description="Patch of the pod for launches of this class.")
+
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return self.display_name or self.name
+
+
+class App(Schema):
+    """A web application inside the notebook server, reached through jupyter-server-proxy."""
+
+    display_name: str
+    port: int = Field(ge=1, le=65535)
+
+
+def _floor(floor: float, parse: Callable[[Any], Any]) -> BeforeValidator:
+    """Give a range without ``min`` a low one, never above its default."""
+
+    def fill(value: Any) -> Any:
+        if not isinstance(value, Mapping) or "min" in value or "default" not in value:
+            return value
+        try:
+            return {**value, "min": min(parse(value["default"]), floor)}
+        except ValueError:
+            return value
+
+    return BeforeValidator(fill)
+
+
+class Profile(Schema):
+    """A ready-made environment: an image, and how much of the machine it may take.
+
+    Without ``min`` a range begins at 1 core, 1 GB, 0 GPUs and 10 minutes, or at its default if that is lower.
+    """
+
+    name: Name
+    display_name: str = Field(default="", description="What members read.")
+    description: str = Field(default="", description="What is inside and what for.")
+    image: str = Field(min_length=1, description="The container image.")
+    cpu: Annotated[Range[Cores], _floor(1.0, TypeAdapter(Cores).validate_python)] = Field(
+        default=Range[Cores](default=1, min=1, max=1), description="CPU cores: default, min, max."
+    )
+    memory: Annotated[Range[Bytes], _floor(10**9, TypeAdapter(Bytes).validate_python)] = Field(
+        default=Range[Bytes](default=2 * 10**9, min=2 * 10**9, max=2 * 10**9), description="Memory: default, min, max."
+    )
+    gpu_classes: NameList = Field(default=(), description="GPU classes on offer, in the order of the form.")
+    gpus: Annotated[Range[Count], _floor(0, TypeAdapter(Count).validate_python)] = Field(
+        default=Range[Count](default=0, min=0, max=0), description="GPUs: default, min, max."
+    )
+    runtime: Annotated[Range[Seconds], _floor(600, TypeAdapter(Seconds).validate_python)] = Field(
+        default=Range[Seconds](default=6 * 3600, min=600, max=12 * 3600),
+        description="How long a server may run: default, min, max.",
+    )
+    idle: Seconds | None = Field(default=None, description="End a server that has been idle for so long.")
+    apps: tuple[App, ...] = Field(default=(), description="Web applications to link to.")
+    allow_gpu_nodes: bool = Field(
+        default=False, description="Let servers without a GPU run on GPU nodes, tolerating their taint."
+    )
+    pod: PodPatch = Field(default_factory=dict, description="Patch of the pod for launches of this profile.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_gpu_where_classes_are_named(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("gpu_classes") and "gpus" not in value:
+            return {**value, "gpus": {"default": 1, "max": 1}}
+        return value
+
+    @model_validator(mode="after")
+    def _gpus_need_a_class(self) -> "Profile":
+        if self.gpus.max and not self.gpu_classes:
+            raise ValueError("gpus above 0 only together with gpu_classes")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return self.display_name or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything on offer, by name and in the order of the configuration."""
+
+    gpu_classes: Mapping[str, GPUClass]
+    profiles: Mapping[str, Profile]
+
+    def offers(self) -> Iterable[Offer]:
+        """Every offer of every class."""
+        for gpu_class in self.gpu_classes.values():
+            yield from gpu_class.accepts
+
+
+def gpu_node_labels(catalog: Catalog) -> tuple[str, ...]:
+    """The labels that only GPU nodes carry, by the vendors of the catalog; nvidia.com's is always among them."""
+    labels = {"nvidia.com/gpu.product"}
+    for offer in catalog.offers():
+        labels.add(Offer(resource=f"{offer.resource.partition('/')[0]}/gpu").label)
+        if offer.product_label:
+            labels.add(offer.product_label)
+    return tuple(sorted(labels))

@@ -1,0 +1,193 @@
+"""Who may have what: workspaces with their members, quotas, per-member limits and dated exceptions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gpuspawner.quantity import format_bytes, format_cores
+from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, Schema
+
+__all__ = ["Budget", "ClaimRule", "Limits", "PerMember", "QuotaException", "Workspace", "memberships"]
+
+EVERYONE = "*"
+DEFAULT_WORKSPACE = "everyone"
+
+
+class ClaimRule(Schema):
+    """Membership by a claim of the login: ``{"claim": "groups", "matches": "course:cse151a:*"}``.
+
+    ``claim`` is a key of the login's claims, or a dotted path into nested ones; where its value is a list, any
+    element may match. ``matches`` is a glob and, like ``equals``, heeds upper and lower case.
+    """
+
+    claim: str = Field(min_length=1)
+    equals: str | None = None
+    matches: str | None = None
+
+    @model_validator(mode="after")
+    def _one_comparison(self) -> Self:
+        if (self.equals is None) == (self.matches is None):
+            raise ValueError("exactly one of equals and matches")
+        return self
+
+    def holds(self, claims: Mapping[str, Any]) -> bool:
+        """Whether these claims satisfy the rule; an absent claim never does."""
+        return any(
+            value == self.equals if self.matches is None else fnmatchcase(value, self.matches)
+            for value in _values(claims, self.claim)
+        )
+
+
+def _values(claims: Mapping[str, Any], path: str) -> list[str]:
+    found: Any = claims.get(path)
+    if found is None:
+        found = claims
+        for part in path.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+    values = found if isinstance(found, list | tuple | set | frozenset) else [found]
+    return [str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
+
+
+class PerMember(Schema):
+    """The most one member may hold at once in a workspace, over all their servers; what is absent is unlimited."""
+
+    gpus: Count | None = None
+    cpu: Cores | None = None
+    memory: Bytes | None = None
+    servers: Count | None = None
+
+
+class Budget(Schema):
+    """Service units a workspace may spend."""
+
+    per_member: float | None = Field(default=None, ge=0)
+    pool: float | None = Field(default=None, ge=0)
+    renews: Literal["weekly", "monthly", "quarterly", "rolling", "never"] = "weekly"
+
+
+class QuotaException(Schema):
+    """Limits that differ from ``from`` to ``to``, both days included; what it does not name stays as it is."""
+
+    from_: Day = Field(alias="from")
+    to: Day
+    quota: Mapping[str, Count] = Field(default_factory=dict)
+    per_member: PerMember = PerMember()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.to < self.from_:
+            raise ValueError(f"from on or before to, not {self.from_} to {self.to}")
+        return self
+
+
+def _member(value: Any) -> Any:
+    if isinstance(value, str | ClaimRule):
+        return value
+    if isinstance(value, Mapping):
+        return ClaimRule.model_validate(value)
+    raise ValueError('a user name, or a rule such as {"claim": "groups", "matches": "course:*"}')
+
+
+def _members(value: Any) -> Any:
+    return [value] if isinstance(value, str | Mapping) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a workspace on one day. A class that ``quota`` does not name is granted if ``open``."""
+
+    quota: Mapping[str, int]
+    open: bool
+    per_member: PerMember
+
+    def quota_of(self, gpu_class: str) -> int | None:
+        """GPUs of a class the workspace may hold at once: None is unlimited, 0 where the class is not granted."""
+        return self.quota.get(gpu_class, None if self.open else 0)
+
+
+class Workspace(Schema):
+    """One per course, lab or catch-all population; a JupyterHub group of the same name holds its members."""
+
+    name: Name
+    display_name: str = Field(default="", description="What members read.")
+    starts: Day | None = Field(default=None, description="First day, in the hub's time zone.")
+    ends: Day | None = Field(default=None, description="Last day, included.")
+    members: Annotated[tuple[Annotated[str | ClaimRule, BeforeValidator(_member)], ...], BeforeValidator(_members)] = (
+        Field(default=(), description='"*" for everyone, user names, and rules over claims.')
+    )
+    managers: NameList = Field(default=(), description="User names of those who steer it; they are members, too.")
+    profiles: NameList | None = Field(default=None, description="Profiles on offer here; without it all.")
+    quota: Mapping[str, Count] | None = Field(
+        default=None,
+        description="GPUs of each class it may hold at once; a class not named is not granted. Without quota every "
+        "class is granted and unlimited.",
+    )
+    per_member: PerMember = Field(default=PerMember(), description="The most one member may hold at once.")
+    budget: Budget | None = Field(default=None, description="Service units it may spend.")
+    exceptions: tuple[QuotaException, ...] = Field(default=(), description="Dated exceptions from the limits.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.starts and self.ends and self.ends < self.starts:
+            raise ValueError(f"starts on or before ends, not {self.starts} to {self.ends}")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return self.display_name or self.name
+
+    def is_open(self, day: date) -> bool:
+        """Whether launches are possible on this day."""
+        return (self.starts is None or self.starts <= day) and (self.ends is None or day <= self.ends)
+
+    def is_manager(self, user: str) -> bool:
+        """Whether this user steers the workspace."""
+        return user in self.managers
+
+    def is_member(self, user: str, claims: Mapping[str, Any]) -> bool:
+        """Whether a login of this name and these claims belongs here."""
+        return self.is_member_by_name(user) or any(
+            isinstance(rule, ClaimRule) and rule.holds(claims) for rule in self.members
+        )
+
+    def is_member_by_name(self, user: str) -> bool:
+        """Whether this user belongs here whatever their claims say: by ``"*"``, by name, or as a manager."""
+        return EVERYONE in self.members or user in self.members or self.is_manager(user)
+
+    def limits(self, day: date) -> Limits:
+        """The limits in force on this day; of several exceptions the last one named wins."""
+        quota = dict(self.quota or {})
+        per_member = self.per_member
+        for exception in self.exceptions:
+            if exception.from_ <= day <= exception.to:
+                quota.update(exception.quota)
+                per_member = per_member.model_copy(update=exception.per_member.model_dump(exclude_none=True))
+        return Limits(quota, self.quota is None, per_member)
+
+
+def memberships(
+    workspaces: Mapping[str, Workspace], user: str, claims: Mapping[str, Any], at: datetime
+) -> frozenset[str]:
+    """The names of the workspaces, open on the day of ``at``, that a login of this name and these claims belongs to."""
+    return frozenset(
+        name for name, space in workspaces.items() if space.is_open(at.date()) and space.is_member(user, claims)
+    )
+
+
+def describe(per_member: PerMember) -> str:
+    """The per-member limits in words: ``"1 GPU, 8 CPU cores, 64 GB memory, 2 servers"``."""
+    parts = []
+    if per_member.gpus is not None:
+        parts.append(f"{per_member.gpus} GPU{'' if per_member.gpus == 1 else 's'}")
+    if per_member.cpu is not None:
+        parts.append(f"{format_cores(per_member.cpu)} CPU cores")
+    if per_member.memory is not None:
+        parts.append(f"{format_bytes(per_member.memory)} memory")
+    if per_member.servers is not None:
+        parts.append(f"{per_member.servers} server{'' if per_member.servers == 1 else 's'}")
+    return ", ".join(parts)
