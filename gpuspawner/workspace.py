@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from gpuspawner.quantity import format_bytes, format_cores
-from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, Schema
+from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, PodPatch, Schema
 
 __all__ = ["Budget", "ClaimRule", "Limits", "PerMember", "QuotaException", "Workspace", "memberships"]
 
@@ -127,6 +127,7 @@ class Workspace(Schema):
         "class is granted and unlimited.",
     )
     per_member: PerMember = Field(default=PerMember(), description="The most one member may hold at once.")
+    pod: PodPatch = Field(default_factory=dict, description="Patch of the pod for launches in this workspace.")
     budget: Budget | None = Field(default=None, description="Service units it may spend.")
     exceptions: tuple[QuotaException, ...] = Field(default=(), description="Dated exceptions from the limits.")
 
