@@ -1,0 +1,41 @@
+"""Fixtures: a real JupyterHub for one test, with the authenticator and the configuration the test wants."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_hub import RunningHub
+
+StartHub = Callable[..., Awaitable[RunningHub]]
+
+
+@pytest.fixture(autouse=True)
+def no_hub_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Tests that run inside somebody's JupyterHub, and files which plugins leave in the working directory."""
+    for name in [name for name in os.environ if name.startswith(("JUPYTERHUB_", "CONFIGPROXY_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return
+
+
+@pytest.fixture
+async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
+    """Start a hub: ``await start_hub({"JupyterHub": {...}, "GPUSpawner": {...}}, authenticator=cls_or_name)``.
+
+    A second call stops the first hub and starts a new one on the same database, as a restart does.
+    """
+    running: list[RunningHub] = []
+
+    async def start(config: Mapping[str, Mapping[str, Any]] | None = None, *, authenticator: Any = "dummy") -> RunningHub:
+        if running:
+            await running.pop().stop()
+        sections = {name: dict(section) for name, section in (config or {}).items()}
+        sections.setdefault("JupyterHub", {}).setdefault("authenticator_class", authenticator)
+        running.append(await RunningHub.start(tmp_path, sections))
+        return running[-1]
+
+    yield start
+    for hub in running:
+        await hub.stop()
