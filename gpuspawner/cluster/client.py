@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,7 +14,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from gpuspawner.errors import ConfigurationError
 
 from .connection import Connection, Credentials
-from .wire import ApiError, Raw, UnreachableError, api_error, connection_words, frame, lines
+from .wire import ApiError, GarbledError, Raw, UnreachableError, api_error, connection_words, frame, lines
 
 __all__ = ["ApiError", "Client", "Connection", "Raw", "UnreachableError"]
 
@@ -153,8 +153,11 @@ class Client:
         field_selector: str | None = None,
         timeout_seconds: int = 300,
         read_timeout: float = 90.0,
-    ) -> AsyncIterator[Raw]:
+        on_open: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[Raw, None]:
         """Frames ``{"type", "object"}`` of one watch, as they come, until the server ends it.
+
+        ``on_open`` is called when the server has granted the watch.
 
         Empty lines are passed over. ``ApiError`` for a refusal and for an ERROR frame; ``UnreachableError`` when the
         connection breaks, is silent for ``read_timeout`` seconds, or carries something that is not a frame.
@@ -170,6 +173,7 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds + self.timeout, sock_connect=10, sock_read=read_timeout)
         try:
             response = await self._open("GET", _path(resource, namespace), query, timeout=timeout)
+            on_open()
             try:
                 async for line in lines(response.content):
                     if line.strip():
@@ -198,9 +202,9 @@ class Client:
         try:
             parsed = json.loads(data)
         except ValueError:
-            raise UnreachableError("the answer is not JSON: is this a Kubernetes API server?") from None
+            raise GarbledError("the answer is not JSON: is this a Kubernetes API server?") from None
         if not isinstance(parsed, dict):
-            raise UnreachableError("the answer is not a Kubernetes object")
+            raise GarbledError("the answer is not a Kubernetes object")
         return parsed
 
     async def _request(

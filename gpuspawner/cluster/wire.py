@@ -5,11 +5,21 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
-__all__ = ["ApiError", "Raw", "UnreachableError", "api_error", "connection_words", "frame", "lines"]
+__all__ = [
+    "ApiError",
+    "GarbledError",
+    "Raw",
+    "StreamError",
+    "UnreachableError",
+    "api_error",
+    "connection_words",
+    "frame",
+    "lines",
+]
 
 Raw = dict[str, Any]
 """An object of the Kubernetes API as its JSON."""
@@ -45,7 +55,7 @@ class ApiError(Exception):
         return self.status == 410 or self.reason in ("Expired", "Gone")
 
     @classmethod
-    def from_status(cls, status: int, body: object, headers: Mapping[str, str] | None = None) -> "ApiError":
+    def from_status(cls, status: int, body: object, headers: Mapping[str, str] | None = None) -> Self:
         """The error of a response: ``body`` is a parsed v1.Status, or whatever text a proxy answered instead."""
         retry_after = _retry_after(headers or {})
         if not isinstance(body, dict):
@@ -66,8 +76,16 @@ class ApiError(Exception):
         )
 
 
+class StreamError(ApiError):
+    """A watch that had been granted carried an ERROR event."""
+
+
 class UnreachableError(Exception):
     """No answer: no connection, a connection that broke, a time-out, or bytes that are not the API's."""
+
+
+class GarbledError(UnreachableError):
+    """The connection stands, and what it carries is not the Kubernetes API."""
 
 
 async def api_error(response: aiohttp.ClientResponse) -> ApiError:
@@ -111,15 +129,15 @@ async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytearray]:
 
 
 def frame(line: bytearray) -> Raw:
-    """One event of a watch; raises ``ApiError`` for an ERROR event, ``UnreachableError`` for what is none."""
+    """One event of a watch; raises ``StreamError`` for an ERROR event, ``GarbledError`` for what is none."""
     try:
         parsed = json.loads(line)
     except ValueError:
-        raise UnreachableError("the watch carried something that is not JSON") from None
+        raise GarbledError("the watch carried something that is not JSON") from None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("object"), dict):
-        raise UnreachableError("the watch carried something that is not an event")
+        raise GarbledError("the watch carried something that is not an event")
     if parsed.get("type") == "ERROR":
-        raise ApiError.from_status(500, parsed["object"])
+        raise StreamError.from_status(500, parsed["object"])
     return parsed
 
 
