@@ -1,0 +1,45 @@
+# make demo | test | lint | docs. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
+PYTHON ?= python3
+VENV := .venv
+VENV_JH5 := .venv-jh5
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint docs clean
+.DELETE_ON_ERROR:
+
+# exec: make's shell is gone, so that Ctrl-C and kill reach the demo itself.
+demo: $(VENV)/.demo
+	@exec $(BIN)/gpuspawner demo
+
+# The whole suite on the newest JupyterHub, then what touches the hub once more on the last 5.x.
+test: $(VENV)/.test $(VENV_JH5)/.test
+	@sh tools/need.sh chromium kubectl
+	$(BIN)/pytest
+	$(VENV_JH5)/bin/pytest tests/hub
+
+# The checks themselves are in .pre-commit-config.yaml: a commit runs what CI runs.
+lint: $(VENV)/.test
+	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) $(VENV_JH5) build site .mypy_cache .pytest_cache .ruff_cache
+
+# A stamp is written once its installation succeeded; pyproject.toml makes it anew.
+$(VENV)/.demo $(VENV)/.docs $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/.made
+	@echo "Installing gpuspawner[$*] into $(VENV); the first time this takes a minute or two."
+	$(BIN)/python -m pip install --editable '.[$*]'
+	@touch $@ $(if $(filter test,$*),$(VENV)/.demo)
+
+$(VENV_JH5)/.test: pyproject.toml | $(VENV_JH5)/.made
+	@echo "Installing gpuspawner[test] with JupyterHub 5 into $(VENV_JH5)."
+	$(VENV_JH5)/bin/python -m pip install --editable '.[test]' 'jupyterhub>=5.5,<6'
+	@touch $@
+
+$(VENV)/.made $(VENV_JH5)/.made:
+	@sh tools/make-venv.sh "$(PYTHON)" $(@D)
+	@touch $@

@@ -1,0 +1,76 @@
+"""The `gpuspawner` command: the demo, the embedded engine, and the check of a configuration."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+
+from gpuspawner.cli.errors import CommandError
+
+__all__ = ["main"]
+
+DEMO_NODES = "a100=1x4 t4=1x4 cpu=1"
+NODES_HELP = (
+    "nodes to pretend, as PRODUCT=NODESxGPUS: 'a100=1x8 t4=2x4 cpu=1' is one node with eight A100, two with four T4 "
+    "each and one without GPU; or 'this-machine': the GPUs that nvidia-smi shows here"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `gpuspawner`, without importing what its subcommands need."""
+    parser = argparse.ArgumentParser(
+        prog="gpuspawner", description="Log in to a hub, pick a GPU profile, get a notebook within your quota."
+    )
+    parser.add_argument("--version", action="version", version=f"gpuspawner {metadata.version('gpuspawner')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser(
+        "demo",
+        help="a whole hub on this machine: JupyterHub, a proxy, and pretended GPU nodes",
+        description="Starts a JupyterHub with example workspaces and profiles behind a proxy, on the embedded engine. "
+        "Needs no cluster, no Docker and no GPU. Ctrl-C ends it; homes and the hub's database stay in --data-dir.",
+    )
+    demo.add_argument("--port", type=int, help="port of the hub's URL (default: $PORT, else 8000)")
+    demo.add_argument("--ip", default="127.0.0.1", help="address of the hub's URL (default: %(default)s)")
+    demo.add_argument("--data-dir", default="gpuspawner-demo", help="folder of all state (default: ./%(default)s)")
+    demo.add_argument("--nodes", default=DEMO_NODES, help=f"{NODES_HELP} (default: '%(default)s')")
+    demo.add_argument("--open", action="store_true", help="open the hub in the browser once it is ready")
+
+    engine = commands.add_parser(
+        "engine",
+        help="only the embedded engine: a Kubernetes API on loopback whose pods are local processes",
+        description="Runs the embedded engine in the foreground until Ctrl-C. It writes a kubeconfig for kubectl, "
+        "for this spawner and for any other Kubernetes client.",
+    )
+    engine.add_argument("--port", type=int, default=0, help="port of the API on loopback (default: any free one)")
+    engine.add_argument("--data-dir", default="gpuspawner-engine", help="folder of all state (default: ./%(default)s)")
+    engine.add_argument("--nodes", default="this-machine", help=f"{NODES_HELP} (default: '%(default)s')")
+    engine.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="PATTERN[=COMMAND]",
+        help="an image that exists, with the command it runs when the pod names none; may be repeated "
+        "(default: '*=jupyterhub-singleuser'). Any other image ends in ErrImagePull",
+    )
+
+    check = commands.add_parser(
+        "check",
+        help="print every mistake in a hub's gpuspawner configuration",
+        description="Loads the file the way JupyterHub does and checks its c.GPUSpawner section. "
+        "Exit status 0: no mistake; 1: mistakes, one line each; 2: the file cannot be loaded.",
+    )
+    check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status of the process."""
+    options = build_parser().parse_args(argv)
+    try:
+        status: int = import_module(f"gpuspawner.cli.{options.command}").run(options)
+    except CommandError as error:
+        sys.stdout.flush()
+        print(f"gpuspawner {options.command}: {error}", file=sys.stderr)
+        return error.status
+    return status

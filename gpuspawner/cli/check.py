@@ -1,0 +1,127 @@
+"""`gpuspawner check`: every mistake in a hub's configuration, before the hub is started with it."""
+
+import argparse
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpuspawner.cli.errors import CommandError
+from gpuspawner.config import Settings, load_settings, section_of
+from gpuspawner.errors import ConfigurationError
+from gpuspawner.workspace import Workspace
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the mistakes of `options.config` (1), or what it offers (0)."""
+    path = Path(options.config)
+    section = load_section(path)
+    if not section:
+        raise CommandError(
+            f"{path} has no c.GPUSpawner section: a hub with it offers nothing. "
+            "See examples/ for a configuration to start from."
+        )
+    try:
+        settings = load_settings(section, _inherited())
+    except ConfigurationError as error:
+        print(*error.problems, sep="\n")
+        print(f"{path}: {_count(len(error.problems), 'mistake')}.")
+        return 1
+    print("\n\n".join(describe(settings)))
+    print(f"\n{path}: no mistake.")
+    return 0
+
+
+def load_section(path: Path) -> dict[str, Any]:
+    """The ``GPUSpawner`` section of the file at `path`, loaded by JupyterHub's own loader.
+
+    Raises
+    ------
+    CommandError
+        The file is missing, or running it raises; exit status 2.
+    """
+    from jupyterhub.app import JupyterHub
+
+    if not path.is_file():
+        raise CommandError(f"there is no file {path}. Name the hub's configuration file.", status=2)
+    hub = JupyterHub(config_file=str(path), raise_config_file_errors=True)
+    try:
+        hub.load_config_file(hub.config_file)
+    except Exception as error:
+        where = _line_of(error, path)
+        raise CommandError(f"{path}{where} cannot be run: {type(error).__name__}: {error}", status=2) from error
+    return section_of(hub.config)
+
+
+def describe(settings: Settings) -> Iterable[str]:
+    """What `settings` offer: a table each of workspaces, profiles and GPU classes, then the notices."""
+    yield table(
+        ("WORKSPACE", "MEMBERS", "PROFILES", "QUOTA"),
+        [
+            (
+                workspace.name,
+                _members(workspace),
+                "all" if workspace.profiles is None else ", ".join(workspace.profiles),
+                _quota(workspace.quota),
+            )
+            for workspace in settings.workspaces.values()
+        ],
+    )
+    yield table(
+        ("PROFILE", "IMAGE", "GPU CLASSES"),
+        [
+            (profile.name, profile.image, ", ".join(profile.gpu_classes) or "none")
+            for profile in settings.catalog.profiles.values()
+        ],
+    )
+    yield table(
+        ("GPU CLASS", "ACCEPTS"),
+        [
+            (gpu_class.name, "; ".join(f"{o.resource} {', '.join(o.product)}".rstrip() for o in gpu_class.accepts))
+            for gpu_class in settings.catalog.gpu_classes.values()
+        ],
+    )
+    if settings.notices:
+        yield "\n".join(f"Note: {notice}" for notice in settings.notices)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns as wide as their widest cell, the way `kubectl get` prints them."""
+    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def _quota(quota: Mapping[str, int] | None) -> str:
+    if quota is None:
+        return "unlimited"
+    return ", ".join(f"{count} {name}" for name, count in quota.items()) or "no GPUs"
+
+
+def _members(workspace: Workspace) -> str:
+    if "*" in workspace.members:
+        return "everyone"
+    names = sum(isinstance(member, str) for member in workspace.members)
+    rules = len(workspace.members) - names
+    return ", ".join(text for text in (_count(names, "name"), _count(rules, "claim rule")) if text) or "none"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number > 1 else ''}" if number else ""
+
+
+def _inherited() -> list[str]:
+    """Names that the section may hold beside our own: those of every JupyterHub spawner."""
+    from jupyterhub.spawner import Spawner
+
+    return list(Spawner.class_trait_names(config=True))
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    """``", line 12,"``: where in the file at `path` the error comes from, if it does."""
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno},"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f", line {lines[-1]}," if lines else ""
