@@ -116,7 +116,8 @@ def _offer(word: str, kind: str, gpus: int) -> tuple[dict[str, str], str, int]:
         profile = f"{mig['slices']}g.{mig['memory']}gb"
         memory = int(mig["memory"]) * 1024
         if product.vendor != "nvidia.com" or memory > product.memory * 1.1:
-            raise NodesError(f"{word!r}: {product.name} has no MIG slice {profile}.", "Name a slice that fits the card.")
+            reason = f"{word!r}: {product.name} has no MIG slice {profile}."
+            raise NodesError(reason, "Name a slice that fits the card.")
         if mig["single"]:
             sliced = Product(f"{product.name}-MIG-{profile}", memory, product.family)
             return _labels(sliced, gpus, "none", 1) | {"nvidia.com/mig.strategy": "single"}, "nvidia.com/gpu", 1
@@ -175,7 +176,8 @@ def _devices(node: str, resource: str, count: int, copies: int = 1) -> list[Devi
     devices = []
     for index in range(count):
         identity = f"{prefix}-{uuid.uuid5(_NAMESPACE, f'{node}/{resource}/{index}')}"
-        devices += [Device(index, identity, f"{identity}::{copy}" if copies > 1 else identity) for copy in range(copies)]
+        shares = [f"{identity}::{copy}" for copy in range(copies)] if copies > 1 else [identity]
+        devices += [Device(index, identity, share) for share in shares]
     return devices
 
 
@@ -212,7 +214,11 @@ def make_node(
     return {
         "kind": "Node",
         "apiVersion": "v1",
-        "metadata": {"name": name, "labels": standard | dict(labels), "annotations": {"node.alpha.kubernetes.io/ttl": "0"}},
+        "metadata": {
+            "name": name,
+            "labels": standard | dict(labels),
+            "annotations": {"node.alpha.kubernetes.io/ttl": "0"},
+        },
         "spec": {"taints": taints} if taints else {},
         "status": {
             "capacity": capacity,
