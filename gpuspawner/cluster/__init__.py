@@ -1,1 +1,1 @@
-"""The Kubernetes side: the API client, the watches, the live view, and events in plain words."""
+"""The Kubernetes side: the API client, the watches, the live view, and events in plain words. Knows no JupyterHub."""

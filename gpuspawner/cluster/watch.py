@@ -108,6 +108,15 @@ class Watch:
         """Whether a complete list has been seen since the start; what it told is kept through outages."""
         return self.lists > 0
 
+    @property
+    def version(self) -> str | None:
+        """The resourceVersion the next watch begins at."""
+        return self._version
+
+    def knows(self, key: Key) -> bool:
+        """Whether the API has told of an object and not yet of its end."""
+        return key in self._known
+
     def start(self) -> None:
         """Begin, in a task of its own."""
         if self._task is None:

@@ -1,0 +1,170 @@
+"""What the nodes have and what pods take of it, kept up to date pod by pod. Pure: no I/O, no clock."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpuspawner.admission import OfferCapacity
+from gpuspawner.catalog import Offer
+
+from .records import CPU, MEMORY, NodeRecord, PodRecord
+
+__all__ = ["Inventory", "Stock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What the cluster has for one pod, to tell "busy" from "can never be": see :meth:`Inventory.stock_for`.
+
+    ``nodes`` could hold it by their labels and resource, ``usable`` of them take pods now. GPUs: ``gpus`` asked,
+    ``free`` of ``total``, the most free and the most there are on one node; ``waiting`` other pods ask for the same
+    resource. ``cpu`` (thousandths of a core) and ``memory`` (bytes) are asked, ``most_*`` what the largest node has.
+    ``fits`` says whether some node, were it empty, could hold all of it together; ``repelled_by`` names the taints
+    that keep the pod off every node that is left.
+    """
+
+    title: str
+    resource: str = ""
+    nodes: int = 0
+    usable: int = 0
+    gpus: int = 0
+    free: int = 0
+    total: int = 0
+    most_free_on_a_node: int = 0
+    most_on_a_node: int = 0
+    waiting: int = 0
+    cpu: int = 0
+    memory: int = 0
+    most_cpu: int = 0
+    most_memory: int = 0
+    fits: bool = False
+    repelled_by: tuple[str, ...] = ()
+
+
+class Inventory:
+    """Allocatable and requested amounts per node; the cost of an answer does not depend on the number of pods."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, NodeRecord] = {}
+        self._used: dict[str, Counter[str]] = {}
+        self._waiting: Counter[str] = Counter()
+        self._matching: dict[Offer, tuple[str, ...]] = {}
+        self._answers: dict[Offer, OfferCapacity] = {}
+
+    @property
+    def nodes(self) -> Mapping[str, NodeRecord]:
+        """The nodes by name."""
+        return self._nodes
+
+    def node_changed(self, name: str, node: NodeRecord | None) -> None:
+        """A node came or changed, or (None) went."""
+        old = self._nodes.get(name)
+        if old == node:
+            return
+        if old is None or node is None or old.labels != node.labels:
+            self._matching.clear()
+        self._answers.clear()
+        if node is None:
+            self._nodes.pop(name, None)
+        else:
+            self._nodes[name] = node
+
+    def pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
+        """A pod came (``old`` None), changed, or went (``new`` None)."""
+        before, after = _claim(old), _claim(new)
+        if before == after:
+            return
+        for claim, sign in ((before, -1), (after, 1)):
+            if claim is None:
+                continue
+            node, requests = claim
+            account = self._used.setdefault(node, Counter()) if node else self._waiting
+            for resource, amount in requests.items():
+                account[resource] += sign * (amount if node else 1)
+                if not account[resource]:
+                    del account[resource]
+            if node and not account:
+                del self._used[node]
+        self._answers.clear()
+
+    def used(self, node: str) -> Mapping[str, int]:
+        """What the pods on a node request together."""
+        return self._used.get(node, _NOTHING)
+
+    def waiting(self, resource: str) -> int:
+        """How many pods ask for a resource and have no node yet, whoever they belong to."""
+        return self._waiting[resource]
+
+    def capacity(self, offers: Iterable[Offer]) -> dict[Offer, OfferCapacity]:
+        """The GPUs of each offer. ``total`` and ``free`` count usable nodes; ``most_on_a_node`` every node."""
+        return {offer: self._answers.get(offer) or self._count(offer) for offer in offers}
+
+    def stock_for(self, pod: PodRecord, offers: Sequence[Offer], title: str) -> Stock:
+        """What there is for a pod that one of ``offers`` would satisfy; without offers, all nodes are looked at."""
+        asked = pod.requests
+        resource = next((offer.resource for offer in offers if offer.resource in asked), "")
+        nodes = list(self._candidates(resource, offers)) if resource else list(self._nodes.values())
+        usable = [node for node in nodes if node.usable]
+        repelled = {
+            str(taint)
+            for node in usable
+            for taint in node.taints
+            if taint.repels and not taint.tolerated(pod.tolerations)
+        }
+        welcome = any(all(taint.tolerated(pod.tolerations) for taint in node.taints if taint.repels) for node in usable)
+        free = [self._free(node, resource) for node in usable]
+        return Stock(
+            title=title,
+            resource=resource,
+            nodes=len(nodes),
+            usable=len(usable),
+            gpus=asked.get(resource, 0),
+            free=sum(free),
+            total=sum(node.allocatable.get(resource, 0) for node in usable),
+            most_free_on_a_node=max(free, default=0),
+            most_on_a_node=max((node.allocatable.get(resource, 0) for node in nodes), default=0),
+            waiting=max(0, self._waiting[resource] - (not pod.node)) if resource else 0,
+            cpu=asked.get(CPU, 0),
+            memory=asked.get(MEMORY, 0),
+            most_cpu=max((node.allocatable.get(CPU, 0) for node in nodes), default=0),
+            most_memory=max((node.allocatable.get(MEMORY, 0) for node in nodes), default=0),
+            fits=any(all(node.allocatable.get(r, 0) >= n for r, n in asked.items()) for node in nodes),
+            repelled_by=() if welcome else tuple(sorted(repelled)),
+        )
+
+    def _candidates(self, resource: str, offers: Sequence[Offer]) -> Iterator[NodeRecord]:
+        names = dict.fromkeys(n for offer in offers if offer.resource == resource for n in self._nodes_of(offer))
+        return (self._nodes[name] for name in names if self._nodes[name].allocatable.get(resource, 0))
+
+    def _nodes_of(self, offer: Offer) -> tuple[str, ...]:
+        found = self._matching.get(offer)
+        if found is None:
+            found = tuple(name for name, node in self._nodes.items() if offer.matches(node.labels))
+            self._matching[offer] = found
+        return found
+
+    def _free(self, node: NodeRecord, resource: str) -> int:
+        return max(0, node.allocatable.get(resource, 0) - self.used(node.name).get(resource, 0))
+
+    def _count(self, offer: Offer) -> OfferCapacity:
+        free = total = most_free = most = 0
+        for name in self._nodes_of(offer):
+            node = self._nodes[name]
+            there = node.allocatable.get(offer.resource, 0)
+            most = max(most, there)
+            if node.usable:
+                left = self._free(node, offer.resource)
+                total, free, most_free = total + there, free + left, max(most_free, left)
+        answer = OfferCapacity(free=free, total=total, most_free_on_a_node=most_free, most_on_a_node=most)
+        self._answers[offer] = answer
+        return answer
+
+
+_NOTHING: Mapping[str, int] = {}
+
+
+def _claim(pod: PodRecord | None) -> tuple[str, Mapping[str, int]] | None:
+    """Where a pod takes what: its node (empty while it waits for one) and its requests; None if it takes nothing."""
+    if pod is None or pod.ended or (pod.deleting and not pod.node):
+        return None
+    return pod.node, pod.requests
