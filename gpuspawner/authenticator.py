@@ -14,6 +14,7 @@ from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import object_session
 from traitlets.utils.importstring import import_item
 
+from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.schema import nearest
@@ -113,6 +114,10 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
     def workspace_clock(self) -> datetime:
         """Now, in the hub's time zone; tests replace it."""
         return datetime.now(self.workspace_settings.timezone)
+
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        """The base's own pages."""
+        return mend_handlers(super().get_handlers(app))
 
     async def get_authenticated_user(self, handler: Any, data: Any) -> Any:
         """Log in as the base does; who passes is put into the groups of their workspaces."""

@@ -28,7 +28,9 @@ async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
     """
     running: list[RunningHub] = []
 
-    async def start(config: Mapping[str, Mapping[str, Any]] | None = None, *, authenticator: Any = "dummy") -> RunningHub:
+    async def start(
+        config: Mapping[str, Mapping[str, Any]] | None = None, *, authenticator: Any = "dummy"
+    ) -> RunningHub:
         if running:
             await running.pop().stop()
         sections = {name: dict(section) for name, section in (config or {}).items()}

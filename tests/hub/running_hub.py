@@ -11,6 +11,7 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import Proxy
 from jupyterhub.user import User
 from jupyterhub.utils import random_port
+from nativeauthenticator.handlers import LocalBase
 from traitlets import Dict
 from traitlets.config import Config
 from yarl import URL
@@ -68,7 +69,7 @@ class Person:
     async def submit(self, path: str, fields: Mapping[str, str], **kwargs: Any) -> aiohttp.ClientResponse:
         """Open the page with the form, then post it with the XSRF token the page has set."""
         page = await self.get(path)
-        assert page.status == 200, await page.text()
+        assert page.status == 200, f"{path}: {page.status}"
         form = {**fields, "_xsrf": self._cookie("_xsrf").value}
         return await self.session.post(self.hub.url / path, data=form, **kwargs)
 
@@ -78,7 +79,7 @@ class Person:
         if answer.status != 302:
             return False
         home = await self.get("home", allow_redirects=False)
-        assert home.status == 200, await home.text()
+        assert home.status == 200, f"home: {home.status}"
         return True
 
     def _cookie(self, name: str) -> Morsel[str]:
@@ -98,6 +99,8 @@ class RunningHub:
         """Start a hub whose state lives in ``folder``; ``config`` maps section names to their traits."""
         merged = Config(_defaults(folder))
         merged.merge(Config({name: dict(section) for name, section in config.items()}))
+        # NativeAuthenticator adds its templates to the first hub of a process only.
+        LocalBase._template_dir_registered = False
         app = Hub.instance(config=merged)
         try:
             await app.initialize([])

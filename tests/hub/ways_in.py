@@ -1,0 +1,73 @@
+"""How people log in: authenticators with their own section of the configuration, and one account at each."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+from unittest import mock
+
+import pamela
+from running_hub import RunningHub
+
+PASSWORD = "correct-horse-battery"
+
+
+@dataclass(frozen=True)
+class WayIn:
+    """An authenticator by its entry point, the traits of its section, and somebody's account."""
+
+    authenticator: str
+    section: str
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "ada"
+    password: str = PASSWORD
+
+    def config(self, **sections: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """The hub's configuration, with further sections."""
+        return {self.section: self.traits, "Authenticator": {"allow_all": True}, **sections}
+
+    async def enrol(self, hub: RunningHub) -> None:
+        """Whatever comes before the first login."""
+        if self.authenticator == "native":
+            await sign_up(hub, self.name, self.password)
+
+
+async def sign_up(hub: RunningHub, name: str, password: str) -> None:
+    """Fill in NativeAuthenticator's sign-up form."""
+    fields = {"username": name, "signup_password": password, "signup_password_confirmation": password}
+    answer = await hub.person().submit("signup", fields)
+    assert answer.status == 200, f"signup: {answer.status}"
+
+
+DUMMY = WayIn("dummy", "DummyAuthenticator", {"password": PASSWORD})
+SHARED = WayIn("shared-password", "SharedPasswordAuthenticator", {"user_password": PASSWORD})
+NATIVE = WayIn("native", "NativeAuthenticator", {"open_signup": True, "minimum_password_length": 12})
+
+
+@contextmanager
+def pam_account() -> Iterator[WayIn]:
+    """A Unix account made for the test where root may do so; elsewhere the PAM library itself is replaced."""
+    name = f"gpuspawner-{token_hex(4)}"
+    way = WayIn("pam", "PAMAuthenticator", {"service": "login"}, name)
+    if os.geteuid() != 0:
+        with mock.patch.multiple(pamela, authenticate=_only(way), check_account=lambda *_, **__: True):
+            yield way
+        return
+    subprocess.run(["useradd", "--no-create-home", "--user-group", name], check=True)
+    try:
+        subprocess.run(["chpasswd"], input=f"{name}:{PASSWORD}", text=True, check=True)
+        yield way
+    finally:
+        subprocess.run(["userdel", name], check=True)
+
+
+def _only(way: WayIn) -> Any:
+    def authenticate(username: str, password: str, **_: Any) -> bool:
+        if (username, password) != (way.name, way.password):
+            raise pamela.PAMError("Authentication failure")
+        return True
+
+    return authenticate
