@@ -14,12 +14,14 @@ class ProviderAuthenticator(Authenticator):
     """A login with claims, as an OAuthenticator makes one; the test plays the identity provider."""
 
     claims = ()
+    groups = ()
     refreshed = True
 
     async def authenticate(self, handler, data):
         return {
             "name": data["username"],
             "auth_state": {"access_token": TOKEN, "scope": ["openid"], "oauth_user": dict(self.claims)},
+            "groups": list(self.groups),
         }
 
     async def refresh_user(self, user, handler=None):
@@ -97,6 +99,21 @@ async def test_a_login_that_cannot_be_refreshed_ends_and_keeps_its_memberships(h
     refresh_finds(hub, False)
     await refresh(hub, person, expected=302)
     assert hub.groups("ada") == {"course", "lab"}
+
+
+async def test_a_refresh_of_managed_groups_replaces_those_and_keeps_the_workspaces(start_hub):
+    managed = {"ProviderAuthenticator": {"manage_groups": True}}
+    hub = await start_hub(config() | managed, authenticator=with_workspaces(ProviderAuthenticator))
+    provider_says(hub, "course:cse151a:student")
+    hub.app.authenticator.groups = ["staff"]
+    person = await hub.login("ada", PASSWORD)
+    assert hub.groups("ada") == {"course", "lab", "staff"}
+    refresh_finds(hub, lambda: {"groups": ["alumni"]})
+    await refresh(hub, person)
+    assert hub.groups("ada") == {"course", "lab", "alumni"}
+    refresh_finds(hub, lambda: {"groups": ["alumni"], "auth_state": {"oauth_user": {"sub": "4711"}}})
+    await refresh(hub, person)
+    assert hub.groups("ada") == {"lab", "alumni"}
 
 
 async def test_memberships_by_claim_outlive_the_hub_and_those_by_name_follow_the_configuration(start_hub):

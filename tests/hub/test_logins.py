@@ -167,6 +167,19 @@ async def test_a_manager_belongs_to_the_workspace_and_manages_it(start_hub):
     assert managed_workspaces(hub.user("ada")) == set()
 
 
+async def test_without_the_companion_names_dates_and_whatever_fills_the_groups_decide(start_hub):
+    by_claim = {"members": [{"claim": "groups", "equals": "fellows"}]}
+    hub = await start_hub(
+        DUMMY.config(
+            GPUSpawner=workspaces(everyone="*", lab=["somebody-else"], fellows=by_claim),
+            JupyterHub={"load_groups": {"fellows": ["ada"], "lab": ["ada"]}},
+        ),
+        authenticator="dummy",
+    )
+    await hub.login("ada", PASSWORD)
+    assert current_workspaces(hub.user("ada")) == {"everyone", "fellows"}
+
+
 async def test_who_may_log_in_remains_the_authenticators_decision(start_hub):
     hub = await start_hub(
         {

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from getpass import getuser
 from secrets import token_hex
 from typing import Any
 from unittest import mock
@@ -49,10 +50,11 @@ NATIVE = WayIn("native", "NativeAuthenticator", {"open_signup": True, "minimum_p
 
 @contextmanager
 def pam_account() -> Iterator[WayIn]:
-    """A Unix account made for the test where root may do so; elsewhere the PAM library itself is replaced."""
-    name = f"gpuspawner-{token_hex(4)}"
+    """A Unix account made for the test where root runs it; elsewhere one's own, and the PAM library is replaced."""
+    root = os.geteuid() == 0
+    name = f"gpuspawner-{token_hex(4)}" if root else getuser()
     way = WayIn("pam", "PAMAuthenticator", {"service": "login"}, name)
-    if os.geteuid() != 0:
+    if not root:
         with mock.patch.multiple(pamela, authenticate=_only(way), check_account=lambda *_, **__: True):
             yield way
         return
