@@ -1,0 +1,288 @@
+"""What one login may choose now: admission's limits, less what is held, as ranges and reasons for the form. Pure."""
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import date
+from operator import sub
+from typing import Generic, TypeVar
+
+from gpuspawner.admission import Capacity, Held
+from gpuspawner.catalog import GPUClass, Profile
+from gpuspawner.config import Settings
+from gpuspawner.quantity import format_bytes, format_cores, format_duration
+from gpuspawner.request import profiles_of
+from gpuspawner.schema import Range
+from gpuspawner.workspace import DEFAULT_WORKSPACE, Limits, Workspace
+
+__all__ = ["Bounds", "ClassOffer", "ProfileOffer", "WorkspaceOffer", "entitlements"]
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds(Generic[N]):
+    """An amount to choose, and ``why`` it ends at ``max``, as one sentence."""
+
+    default: N
+    min: N
+    max: N
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassOffer:
+    """A GPU class of a profile in a workspace.
+
+    ``memory`` is in bytes. ``held`` and ``quota`` are the workspace's. ``free``, ``total`` and the most that are free
+    on a single node, ``free_together``, are None where the nodes cannot be read, and an upper estimate of what is
+    free unless ``exact``. ``reason`` says why it cannot be had now; it is empty if it can.
+    """
+
+    name: str
+    title: str
+    description: str
+    memory: int | None
+    gpus: Bounds[int]
+    held: int
+    quota: int | None
+    free: int | None
+    total: int | None
+    free_together: int | None
+    exact: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOffer:
+    """A profile in a workspace: ``cpu`` in cores, ``memory`` in bytes, ``runtime`` in seconds.
+
+    ``gpus`` is what any one of the classes allows, 0 included where the profile runs without a GPU. ``gpu_class`` is
+    the class to begin with, empty for none. ``reason`` says why not even the smallest launch is possible now.
+    """
+
+    name: str
+    title: str
+    description: str
+    cpu: Bounds[float]
+    memory: Bounds[int]
+    gpus: Bounds[int]
+    runtime: Bounds[int]
+    gpu_classes: tuple[ClassOffer, ...]
+    gpu_class: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceOffer:
+    """A workspace of this login, ``until`` its last day; ``default`` for a launch that names none."""
+
+    name: str
+    title: str
+    until: date | None
+    default: bool
+    profiles: tuple[ProfileOffer, ...]
+    reason: str
+
+
+def entitlements(
+    user: str,
+    workspaces: Collection[str],
+    settings: Settings,
+    usage: Iterable[Held],
+    capacity: Capacity,
+    day: date,
+    *,
+    server: str = "",
+) -> tuple[WorkspaceOffer, ...]:
+    """What a launch of ``server`` by this login may choose, in the order of the configuration.
+
+    ``workspaces`` are the open workspaces of the login. What has no ``reason`` is admitted by
+    :func:`gpuspawner.admission.admit` within its bounds; what has one is refused.
+    """
+    others = [held for held in usage if held.key != (user, server)]
+    names = [name for name in settings.workspaces if name in workspaces]
+    default = DEFAULT_WORKSPACE if DEFAULT_WORKSPACE in names else next(iter(names), "")
+    return tuple(
+        _Desk(user, settings.workspaces[name], settings, others, capacity, day).offer(default=name == default)
+        for name in names
+    )
+
+
+def _cores(cores: float) -> str:
+    return f"{format_cores(cores)} CPU core{'' if cores == 1 else 's'}"
+
+
+def _cores_left(allowed: float, held: float) -> float:
+    """In whole thousandths, so that the sum stays within what is allowed."""
+    left = math.floor((allowed - held) * 1000) / 1000
+    return left if held + left <= allowed else max(0.0, left - 0.001)
+
+
+def _memory(count: int) -> str:
+    return f"{format_bytes(count)} of memory"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit(Generic[N]):
+    show: Callable[[N], str]
+    show_with_unit: Callable[[N], str]
+    left: Callable[[N, N], N]
+    """What of the first amount is left by the second."""
+
+
+_CORES: _Unit[float] = _Unit(format_cores, _cores, _cores_left)
+_BYTES: _Unit[int] = _Unit(format_bytes, _memory, sub)
+
+
+class _Desk:
+    """One member at one workspace on one day."""
+
+    def __init__(
+        self, user: str, workspace: Workspace, settings: Settings, usage: list[Held], capacity: Capacity, day: date
+    ) -> None:
+        here = [held for held in usage if held.workspace == workspace.name]
+        self.mine = [held for held in here if held.user == user]
+        self.held = {
+            name: sum(held.gpus for held in here if name in held.gpu_classes) for name in settings.catalog.gpu_classes
+        }
+        self.workspace = workspace
+        self.settings = settings
+        self.capacity = capacity
+        self.limits: Limits = workspace.limits(day)
+
+    def offer(self, *, default: bool) -> WorkspaceOffer:
+        space = self.workspace
+        profiles = tuple(self._profile(profile) for profile in profiles_of(space, self.settings).values())
+        reason = "" if profiles else f"{space.title} offers no profile."
+        allowed, mine = self.limits.per_member.servers, len(self.mine)
+        if allowed is not None and mine >= allowed:
+            reason = f"You have {mine} of your {_servers(allowed)} in {space.title}: stop one to start another."
+            if not allowed:
+                reason = f"{space.title} allows its members no server."
+        return WorkspaceOffer(space.name, space.title, space.ends, default, profiles, reason)
+
+    def _profile(self, profile: Profile) -> ProfileOffer:
+        limit = self.limits.per_member
+        cpu_held, memory_held = sum(one.cpu for one in self.mine), sum(one.memory for one in self.mine)
+        cpu, no_cpu = self._share(profile, profile.cpu, limit.cpu, cpu_held, _CORES)
+        memory, no_memory = self._share(profile, profile.memory, limit.memory, memory_held, _BYTES)
+        classes = self._classes(profile)
+        gpus, no_gpus = self._gpus(profile, classes)
+        longest = f"{profile.title} runs for at most {format_duration(profile.runtime.max)}."
+        return ProfileOffer(
+            name=profile.name,
+            title=profile.title,
+            description=profile.description,
+            cpu=cpu,
+            memory=memory,
+            gpus=gpus,
+            runtime=Bounds(profile.runtime.default, profile.runtime.min, profile.runtime.max, longest),
+            gpu_classes=classes,
+            gpu_class=_first_choice(classes, gpus.default) if gpus.default else "",
+            reason=no_gpus or no_cpu or no_memory,
+        )
+
+    def _share(
+        self, profile: Profile, wanted: Range[N], allowed: N | None, held: N, unit: _Unit[N]
+    ) -> tuple[Bounds[N], str]:
+        """What the profile offers, less what the member holds, and why not even the least can be had."""
+        most = f"{profile.title} offers at most {unit.show_with_unit(wanted.max)}."
+        offered = Bounds(wanted.default, wanted.min, wanted.max, most)
+        if allowed is None or held + wanted.max <= allowed:
+            return offered, ""
+        title = self.workspace.title
+        why = f"{unit.show_with_unit(allowed)} is your limit in {title}."
+        if held:
+            why = f"You hold {unit.show(held)} of your {unit.show_with_unit(allowed)} in {title}."
+        if wanted.min and held + wanted.min > allowed:
+            return offered, f"{why} {profile.title} needs {unit.show_with_unit(wanted.min)}."
+        left = max(wanted.min, unit.left(allowed, held))
+        return Bounds(min(wanted.default, left), wanted.min, left, why), ""
+
+    def _classes(self, profile: Profile) -> tuple[ClassOffer, ...]:
+        if not profile.gpus.max:
+            return ()
+        return tuple(self._class(profile, self.settings.catalog.gpu_classes[name]) for name in profile.gpu_classes)
+
+    def _gpus(self, profile: Profile, classes: tuple[ClassOffer, ...]) -> tuple[Bounds[int], str]:
+        """GPUs of any class, and why not even the fewest can be had."""
+        if not profile.gpus.max:
+            return Bounds(0, 0, 0, f"{profile.title} runs without a GPU."), ""
+        possible = [offer for offer in classes if not offer.reason]
+        if possible:
+            best = max(possible, key=lambda offer: offer.gpus.max)
+            default = min(profile.gpus.default, best.gpus.max)
+            return Bounds(default, profile.gpus.min, best.gpus.max, best.gpus.why), ""
+        reasons = {offer.reason for offer in classes}
+        why = reasons.pop() if len(reasons) == 1 else " ".join(f"{offer.title}: {offer.reason}" for offer in classes)
+        if profile.gpus.min:
+            return Bounds(profile.gpus.default, profile.gpus.min, profile.gpus.max, why), why
+        return Bounds(0, 0, 0, why), ""
+
+    def _class(self, profile: Profile, gpu_class: GPUClass) -> ClassOffer:
+        least = max(1, profile.gpus.min)
+        most, why = profile.gpus.max, f"{profile.title} offers at most {_gpus(profile.gpus.max)}."
+        reason = ""
+        for left, sentence in (self._quota(gpu_class), self._gpus_of_member()):
+            if left is not None and left < most:
+                most, why = left, sentence
+            if left is not None and left < least:
+                needs = f" {profile.title} needs {_gpus(least)}." if least > 1 else ""
+                reason = sentence + needs
+        if reason:
+            most, why = least, reason
+        live = self.capacity.live
+        return ClassOffer(
+            name=gpu_class.name,
+            title=gpu_class.title,
+            description=gpu_class.description,
+            memory=gpu_class.memory,
+            gpus=Bounds(min(max(profile.gpus.default, least), most), least, most, why),
+            held=self.held[gpu_class.name],
+            quota=self.limits.quota_of(gpu_class.name),
+            free=self.capacity.free(gpu_class) if live else None,
+            total=self.capacity.total(gpu_class) if live else None,
+            free_together=max(self.capacity.of(offer).most_free_on_a_node for offer in gpu_class.accepts)
+            if live
+            else None,
+            exact=self.capacity.cluster_wide,
+            reason=reason,
+        )
+
+    def _quota(self, gpu_class: GPUClass) -> tuple[int | None, str]:
+        title, quota = self.workspace.title, self.limits.quota_of(gpu_class.name)
+        if quota is None:
+            return None, ""
+        held = self.held[gpu_class.name]
+        if not quota:
+            return 0, f"{title} grants none of these."
+        if not held:
+            return quota, f"{title} may hold {_gpus(quota)} of this class at once."
+        return quota - held, f"{title} holds {held} of its {_gpus(quota)} of this class."
+
+    def _gpus_of_member(self) -> tuple[int | None, str]:
+        title, allowed = self.workspace.title, self.limits.per_member.gpus
+        if allowed is None:
+            return None, ""
+        held = sum(one.gpus for one in self.mine)
+        if not allowed:
+            return 0, f"{title} gives its members no GPU."
+        if not held:
+            return allowed, f"{_gpus(allowed)} is your limit in {title}."
+        return allowed - held, f"You hold {held} of your {_gpus(allowed)} in {title}."
+
+
+def _first_choice(classes: tuple[ClassOffer, ...], gpus: int) -> str:
+    """The first class that can be had and is free; else the first that can be had."""
+    possible = [offer for offer in classes if not offer.reason]
+    free = [offer for offer in possible if offer.free_together is None or offer.free_together >= gpus]
+    return next((offer.name for offer in free or possible), "")
+
+
+def _servers(count: int) -> str:
+    return f"{count} server{'' if count == 1 else 's'}"
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'' if count == 1 else 's'}"
