@@ -46,7 +46,8 @@ def load_section(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise CommandError(f"there is no file {path}. Name the hub's configuration file.", status=2)
-    hub = JupyterHub(config_file=str(path), raise_config_file_errors=True)
+    hub = JupyterHub(config_file=str(path))
+    hub.raise_config_file_errors = True
     try:
         hub.load_config_file(hub.config_file)
     except Exception as error:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import fcntl
-import http.client
 import os
 import sys
 import time
@@ -16,8 +15,9 @@ from pathlib import Path
 from gpuspawner.cli.children import Child
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.cli.ports import check_free, free_ports
+from gpuspawner.cli.probes import answers, exists, reachable_address, reports_health
 from gpuspawner.cli.proxy import Proxy, traefik
-from gpuspawner.cli.supervisor import Ready, Stopped, Supervisor, supervise
+from gpuspawner.cli.supervisor import Stopped, Supervisor, supervise
 
 __all__ = ["run"]
 
@@ -140,8 +140,8 @@ def lock(layout: Layout, ip: str, port: int) -> Iterator[None]:
 
 def public_url(ip: str, port: int) -> str:
     """What to type into a browser on this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(ip, f"[{ip}]" if ":" in ip else ip)  # noqa: S104
-    return f"http://{host}:{port}"
+    host = reachable_address(ip)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -184,21 +184,22 @@ async def _run(layout: Layout, public: tuple[str, int], options: argparse.Namesp
             Child("the proxy", proxy.command, layout.logs / "proxy.log", layout.proxy, patience=5),
             _hub(layout, proxy, hub_port),
         )
+    healthy = reports_health(("127.0.0.1", hub_port), public)
     url = public_url(*public)
     async with supervise(say) as supervisor:
         try:
             with progress.step("starting the engine"):
-                await supervisor.start(engine, _engine_ready(layout.kubeconfig))
+                await supervisor.start(engine, exists(layout.kubeconfig))
             with progress.step("starting the proxy"):
-                await supervisor.start(traefik_, _answers(api_port, "/"))
+                await supervisor.start(traefik_, answers(api_port))
             with progress.step("starting JupyterHub"):
-                await supervisor.start(hub, _hub_ready(hub_port, public), within=120)
+                await supervisor.start(hub, healthy, within=120)
             say(WELCOME.format(url=url, data=layout.data, kubeconfig=layout.kubeconfig, logs=layout.logs))
             if public[0] not in ("127.0.0.1", "::1", "localhost"):
                 say(f"  Take care: {public[0]} is not loopback, and everybody knows the passwords.\n")
             if options.open:
                 webbrowser.open(url)
-            await supervisor.watch(hub, _hub_ready(hub_port, public))
+            await supervisor.watch(hub, healthy)
         except Stopped:
             pass
         finally:
@@ -236,54 +237,16 @@ def _hub(layout: Layout, proxy: Proxy, port: int) -> Child:
         [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)],
         layout.logs / "hub.log",
         layout.hub,
-        _environment()
-        | {
-            "KUBECONFIG": str(layout.kubeconfig),
-            "GPUSPAWNER_DEMO_URL": public_url(*proxy.public),
-            "GPUSPAWNER_DEMO_HUB_PORT": str(port),
-            "GPUSPAWNER_DEMO_PROXY_API": proxy.api_url,
-            "GPUSPAWNER_DEMO_PROXY_PASSWORD": proxy.password,
-            "GPUSPAWNER_DEMO_PROXY_RULES": str(proxy.rules),
-        },
+        _environment() | hub_environment(proxy, port) | {"KUBECONFIG": str(layout.kubeconfig)},
     )
 
 
-def _get(port: int, path: str, host: str = "127.0.0.1") -> int:
-    """The HTTP status of one request, 0 when nobody answers."""
-    connection = http.client.HTTPConnection(host, port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        connection.close()
-
-
-def _answers(port: int, path: str) -> Ready:
-    async def ready() -> bool:
-        return await asyncio.to_thread(_get, port, path) > 0
-
-    return ready
-
-
-def _engine_ready(kubeconfig: Path) -> Ready:
-    """The engine writes its kubeconfig once it listens."""
-
-    async def ready() -> bool:
-        return await asyncio.to_thread(kubeconfig.exists)
-
-    return ready
-
-
-def _hub_ready(hub_port: int, public: tuple[str, int]) -> Ready:
-    """The hub answers by itself and through the proxy."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(public[0], public[0])  # noqa: S104
-
-    async def ready() -> bool:
-        for port, address in ((hub_port, "127.0.0.1"), (public[1], host)):
-            if await asyncio.to_thread(_get, port, "/hub/health", address) != http.HTTPStatus.OK:
-                return False
-        return True
-
-    return ready
+def hub_environment(proxy: Proxy, port: int) -> dict[str, str]:
+    """What the demo's configuration file needs to know: the hub's own port on loopback, and the proxy."""
+    return {
+        "GPUSPAWNER_DEMO_URL": public_url(*proxy.public),
+        "GPUSPAWNER_DEMO_HUB_PORT": str(port),
+        "GPUSPAWNER_DEMO_PROXY_API": proxy.api_url,
+        "GPUSPAWNER_DEMO_PROXY_PASSWORD": proxy.password,
+        "GPUSPAWNER_DEMO_PROXY_RULES": str(proxy.rules),
+    }

@@ -4,7 +4,7 @@ import os
 
 import bcrypt
 
-from gpuspawner import with_workspaces
+from gpuspawner.authenticator import with_workspaces
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
 

@@ -1,0 +1,97 @@
+"""`gpuspawner` itself and `gpuspawner check`, as somebody types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuspawner.cli import demo, main
+from gpuspawner.cli.supervisor import restart_delay
+
+SMALL_HUB = """
+c.JupyterHub.spawner_class = "gpuspawner"
+c.GPUSpawner.gpu_classes = {"small": {"accepts": [{"resource": "nvidia.com/gpu", "product": "Tesla-T4"}]}}
+c.GPUSpawner.profiles = {"pytorch": {"image": "pytorch", "gpu_classes": ["small"], "gpus": {"default": 1, "max": 2}}}
+c.GPUSpawner.workspaces = {"everyone": {"members": "*", "quota": {"small": 4}}}
+c.GPUSpawner.start_timeout = 600
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "jupyterhub_config.py"
+    file.write_text(SMALL_HUB)
+    return file
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("aiohttp", "asyncio", "jupyterhub", "kubernetes", "pydantic", "psutil")
+    program = (
+        f"import sys; from gpuspawner.cli import build_parser; build_parser(); print(set({heavy}) & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("command", ["demo", "engine", "check"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "default" in capsys.readouterr().out
+
+
+def test_check_lists_what_a_sound_configuration_offers(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(config)]) == 0
+    said = capsys.readouterr().out
+    assert "no mistake" in said
+    for word in ("everyone", "4 small", "pytorch", "Tesla-T4"):
+        assert word in said
+
+
+def test_check_finds_no_mistake_in_the_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("URL", "HUB_PORT", "PROXY_API", "PROXY_PASSWORD", "PROXY_RULES"):
+        monkeypatch.setenv(f"GPUSPAWNER_DEMO_{name}", "http://127.0.0.1:1")
+    assert main(["check", str(demo.CONFIG)]) == 0
+    assert "cse151a" in capsys.readouterr().out
+
+
+def test_check_names_every_mistake_and_not_only_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with config.open("a") as file:
+        file.write('c.GPUSpawner.workspaces["everyone"]["quota"] = {"smal": 4}\nc.GPUSpawner.profile = {}\n')
+    assert main(["check", str(config)]) == 1
+    said = capsys.readouterr().out
+    assert "'smal'" in said
+    assert "c.GPUSpawner.profile: unknown key" in said
+    assert "2 mistakes" in said
+
+
+def test_check_understands_entries_added_to_a_setting(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(SMALL_HUB.replace("workspaces = {", "workspaces.update({").replace("4}}}", "4}}})"))
+    assert main(["check", str(config)]) == 0
+    assert "everyone" in capsys.readouterr().out
+
+
+def test_check_says_which_line_of_the_file_fails(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text("c.JupyterHub.bind_url = 'http://:8000'\nimport no_such_module\n")
+    assert main(["check", str(config)]) == 2
+    assert f"{config}, line 2, cannot be run: ModuleNotFoundError" in capsys.readouterr().err
+    config.write_text("c.JupyterHub.bind_url = = 1\n")
+    assert main(["check", str(config)]) == 2
+    assert f"{config}, line 1, cannot be run: SyntaxError" in capsys.readouterr().err
+
+
+def test_check_says_when_there_is_nothing_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing, empty = tmp_path / "missing.py", tmp_path / "empty.py"
+    empty.touch()
+    assert main(["check", str(missing)]) == 2
+    assert f"no file {missing}" in capsys.readouterr().err
+    assert main(["check", str(empty)]) == 1
+    assert "no c.GPUSpawner section" in capsys.readouterr().err
+
+
+def test_restarts_come_ever_later_up_to_half_a_minute() -> None:
+    assert [restart_delay(failures) for failures in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
