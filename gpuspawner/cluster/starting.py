@@ -1,0 +1,95 @@
+"""From a created pod to a ready one: what a launch waits on, what it tells, and what ends it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+from gpuspawner.catalog import Catalog
+
+from .client import Client
+from .event_feed import Follower
+from .events import Progress, diagnose, ended, progress
+from .failures import ExitedError, PodError
+from .records import PodRecord
+from .view import View
+from .wire import ApiError, UnreachableError
+
+__all__ = ["log_tail", "until_ready"]
+
+_LOG_PATIENCE = 5.0
+
+
+async def until_ready(
+    view: View,
+    client: Client,
+    pod: PodRecord,
+    *,
+    catalog: Catalog,
+    gpu_classes: Sequence[str] = (),
+    tell: Callable[[Progress], None] = lambda step: None,
+    follower: Follower | None = None,
+    wake: asyncio.Event | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> PodRecord:
+    """Wait until a pod that the view has observed is ready; sets no time limit of its own.
+
+    ``gpu_classes`` are those it may land on. ``tell`` hears each step, repeated ones too. ``follower`` holds the pod's
+    events, and ``wake`` is set by whoever adds one.
+
+    Raises
+    ------
+    PodError
+        When the pod ends, goes, or has a problem for longer than that problem's patience.
+    """
+    wake = wake or asyncio.Event()
+    since: dict[type[PodError], float] = {}
+
+    def changed(record: PodRecord, gone: bool) -> None:
+        wake.set()
+
+    stop = view.on_pod(changed, namespace=pod.namespace, name=pod.name)
+    try:
+        while True:
+            wake.clear()
+            now = view.pod(*pod.key)
+            if now is None or now.uid != pod.uid:
+                last = view.last(*pod.key)
+                raise ended(last if last is not None and last.uid == pod.uid else pod)
+            if now.ready and now.ip:
+                return now
+            events = tuple(e for e in (follower.events if follower else ()) if e.uid in ("", pod.uid))
+            stock = None if now.node else view.stock_for(now, catalog, gpu_classes)
+            problem = diagnose(now, events, stock)
+            since = {type(problem): since.get(type(problem), clock())} if problem else {}
+            left = problem.patience - (clock() - since[type(problem)]) if problem else None
+            if problem is not None and left is not None and left <= 0:
+                raise await _with_log(problem, client, now)
+            tell(progress(now, events, stock))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), left if left is not None and left < _FOR_EVER else None)
+    finally:
+        stop()
+
+
+_FOR_EVER = 1e9
+
+
+async def log_tail(client: Client, pod: PodRecord, lines: int = 20) -> str:
+    """The last lines of a pod's log, of the container that failed; empty if they cannot be had soon."""
+    with contextlib.suppress(ApiError, UnreachableError, TimeoutError):
+        async with asyncio.timeout(_LOG_PATIENCE):
+            return await client.pod_log(
+                pod.namespace,
+                pod.name,
+                tail_lines=lines,
+                container=pod.container or None,
+                previous=pod.restarts > 0 and bool(pod.waiting_reason),
+            )
+    return ""
+
+
+async def _with_log(problem: PodError, client: Client, pod: PodRecord) -> PodError:
+    if not isinstance(problem, ExitedError):
+        return problem
+    return ExitedError(pod.exit_code, await log_tail(client, pod) or pod.terminated_message, detail=problem.detail)
