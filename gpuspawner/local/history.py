@@ -85,11 +85,10 @@ class Change:
             return self
         if now:
             return self if self.type == "ADDED" else Change("ADDED", self.new, None)
-        if not before:
+        if not before or self.old is None:
             return None
         if self.type == "DELETED":
             return self
-        assert self.old is not None
         metadata = self.old.obj["metadata"] | {"resourceVersion": str(self.version)}
         return Change("DELETED", Stored(self.old.obj | {"metadata": metadata}), self.old)
 
@@ -148,13 +147,20 @@ class Watch:
     """An iterator over changes: ``async for type, object in watch``. The objects are shared: do not change them."""
 
     def __init__(
-        self, history: History, namespace: str | None, initial: list[Stored], position: int, since: int
+        self,
+        history: History,
+        namespace: str | None,
+        initial: list[Stored],
+        position: int,
+        since: int,
+        current: Callable[[], int],
     ) -> None:
         self._history = history
         self._namespace = namespace
         self._initial = initial
         self._position = position
         self._last = since
+        self._current = current
 
     def __aiter__(self) -> "Watch":
         return self
@@ -167,6 +173,17 @@ class Watch:
             if batch:
                 return batch[0].type, batch[0].new.obj
 
+    def initial(self) -> list[Change]:
+        """Return, once, the objects that were there when the watch began, as ``ADDED``."""
+        first, self._initial = self._initial, []
+        return [Change("ADDED", stored, None) for stored in first]
+
+    def seen_version(self) -> int:
+        """Return a version up to which this watch has missed nothing: the latest when it is not behind."""
+        if self._position >= self._history.end:
+            return max(self._last, self._current())
+        return self._last
+
     async def next_changes(self, timeout: float | None = None, limit: int = 500) -> list[Change]:
         """Return the next changes of the namespace in order, waiting for one at most ``timeout`` seconds.
 
@@ -174,8 +191,7 @@ class Watch:
         history went on without this watch for too long.
         """
         if self._initial:
-            first, self._initial = self._initial, []
-            return [Change("ADDED", stored, None) for stored in first]
+            return self.initial()
         if not await self._history.wait(self._position, timeout):
             return []
         start = self._position - self._history.dropped

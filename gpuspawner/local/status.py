@@ -1,9 +1,20 @@
 """Kubernetes Status bodies, and the exception that carries one to the client."""
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Cause", "StatusError", "forbidden_field", "invalid_value", "required_value", "success"]
+__all__ = [
+    "Cause",
+    "StatusError",
+    "duplicate_value",
+    "forbidden_field",
+    "invalid_value",
+    "not_found_value",
+    "required_value",
+    "success",
+    "unsupported_value",
+]
 
 Cause = dict[str, str]
 """One entry of ``details.causes``: ``reason``, ``message`` and ``field``."""
@@ -23,6 +34,23 @@ def required_value(field: str, why: str = "") -> Cause:
 def forbidden_field(field: str, why: str) -> Cause:
     """Say that ``field`` may not be set or changed."""
     return {"reason": "FieldValueForbidden", "message": f"Forbidden: {why}", "field": field}
+
+
+def unsupported_value(field: str, value: str, supported: Iterable[str]) -> Cause:
+    """Say that ``field`` must be one of a few words."""
+    shown = ", ".join(f'"{word}"' for word in sorted(supported))
+    message = f'Unsupported value: "{value}": supported values: {shown}'
+    return {"reason": "FieldValueNotSupported", "message": message, "field": field}
+
+
+def duplicate_value(field: str, value: str) -> Cause:
+    """Say that a key occurs twice in a list."""
+    return {"reason": "FieldValueDuplicate", "message": f'Duplicate value: "{value}"', "field": field}
+
+
+def not_found_value(field: str, value: str) -> Cause:
+    """Say that ``field`` refers to what the object does not define."""
+    return {"reason": "FieldValueNotFound", "message": f'Not found: "{value}"', "field": field}
 
 
 def success(code: int = 200, details: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The engine's objects: resourceVersion, deletion with grace and finalizers, listeners, persistence."""
 
+import builtins
 import json
 import os
 import secrets
@@ -57,6 +58,12 @@ def _spec_for_generation(obj: Object) -> Object:
     return {key: value for key, value in obj.get("spec", {}).items() if key != "nodeName"}
 
 
+def _finalizers(resource: str, obj: Object) -> Any:
+    if resource == "namespaces":
+        return obj["metadata"].get("finalizers") or obj.get("spec", {}).get("finalizers")
+    return obj["metadata"].get("finalizers")
+
+
 class Store:
     """All objects of the engine, by resource, namespace and name.
 
@@ -111,12 +118,35 @@ class Store:
         keys = sorted(objects if namespace is None else (key for key in objects if key[0] == namespace))
         return [objects[key] for key in keys]
 
+    def dependents(self, uid: str) -> builtins.list[tuple[str, Stored]]:
+        """Return, with their resources, the stored versions (*shared*) that name ``uid`` as an owner."""
+        return [
+            (resource, stored)
+            for resource, objects in self._objects.items()
+            for stored in tuple(objects.values())
+            if any(owner.get("uid") == uid for owner in stored.obj["metadata"].get("ownerReferences", ()))
+        ]
+
+    def items_at(self, resource: str, namespace: str | None, version: int) -> Versions:
+        """Return the stored versions as they were at an earlier version, *shared*; StatusError 410 if forgotten."""
+        history = self._history(resource)
+        if version < history.oldest:
+            raise StatusError.expired(version, history.oldest)
+        objects = dict(self._objects.get(resource, {}))
+        for change in reversed(history.changes[bisect_right(history.changes, version, key=attrgetter("version")) :]):
+            key = (change.new.namespace, change.new.name)
+            if change.old is None:
+                objects.pop(key, None)
+            else:
+                objects[key] = change.old
+        return [objects[key] for key in sorted(objects) if namespace is None or key[0] == namespace]
+
     # Writing
 
-    def create(self, resource: str, obj: Object) -> Object:
+    def create(self, resource: str, obj: Object, *, dry_run: bool = False) -> Object:
         """Add an object, with uid, resourceVersion, creationTimestamp and, from generateName, its name.
 
-        StatusError 409 if the name is taken.
+        StatusError 409 if the name is taken. A dry run keeps nothing and gives no resourceVersion.
         """
         new = clone(obj)
         metadata = new.setdefault("metadata", {})
@@ -133,9 +163,11 @@ class Store:
                 metadata["generation"] = 1
         metadata["uid"] = metadata.get("uid") or str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamp(self.clock())
+        if dry_run:
+            return new
         return clone(self._put(resource, "ADDED", new, None).obj)
 
-    def update(self, resource: str, obj: Object) -> Object:
+    def update(self, resource: str, obj: Object, *, dry_run: bool = False) -> Object:
         """Replace an object. StatusError 404; 409 if ``metadata.resourceVersion`` or ``uid`` is given and differs.
 
         ``uid``, ``creationTimestamp`` and the deletion's fields stay as they are. An update that changes nothing
@@ -143,7 +175,7 @@ class Store:
         """
         metadata = obj["metadata"]
         old = self.stored(resource, metadata.get("namespace"), metadata["name"])
-        return self._replace(resource, old, clone(obj))
+        return self._replace(resource, old, clone(obj), dry_run)
 
     def update_status(self, resource: str, namespace: str | None, name: str, status: Object) -> Object:
         """Replace an object's status."""
@@ -165,6 +197,7 @@ class Store:
         grace_seconds: int | None = None,
         uid: str | None = None,
         resource_version: str | None = None,
+        dry_run: bool = False,
     ) -> Object:
         """Begin or finish a deletion and return the object as it then is.
 
@@ -175,9 +208,10 @@ class Store:
         """
         old = self.stored(resource, namespace, name)
         self._check_preconditions(resource, old, uid, resource_version)
+        if dry_run:
+            return clone(old.obj)
         grace = self._grace(resource, old.obj, grace_seconds)
-        finalizers = old.obj["metadata"].get("finalizers")
-        if not grace and not finalizers:
+        if not grace and not _finalizers(resource, old.obj):
             return clone(self._drop(resource, old).obj)
         new = clone(old.obj)
         metadata = new["metadata"]
@@ -188,17 +222,20 @@ class Store:
             metadata["generation"] += 1
         metadata["deletionTimestamp"] = timestamp(self.clock() + timedelta(seconds=grace))
         metadata["deletionGracePeriodSeconds"] = grace
+        if resource == "namespaces":
+            del metadata["deletionGracePeriodSeconds"]
+            new["status"] = new.get("status", {}) | {"phase": "Terminating"}
         return clone(self._put(resource, "MODIFIED", new, old).obj)
 
     def remove(self, resource: str, namespace: str | None, name: str) -> None:
         """Finish a deletion now, as a kubelet does when the containers are gone; finalizers still hold the object."""
         old = self.stored(resource, namespace, name)
+        if old.obj["metadata"].get("finalizers") or old.obj["metadata"].get("deletionGracePeriodSeconds"):
+            ended = {"deletionGracePeriodSeconds": 0, "deletionTimestamp": timestamp(self.clock())}
+            metadata = old.obj["metadata"] | ended
+            old = self._put(resource, "MODIFIED", old.obj | {"metadata": metadata}, old)
         if not old.obj["metadata"].get("finalizers"):
             self._drop(resource, old)
-            return
-        metadata = old.obj["metadata"] | {"deletionGracePeriodSeconds": 0}
-        metadata.setdefault("deletionTimestamp", timestamp(self.clock()))
-        self._put(resource, "MODIFIED", old.obj | {"metadata": metadata}, old)
 
     # Following
 
@@ -208,12 +245,16 @@ class Store:
         Nothing that happens after this call is missed. StatusError 410 when the history since then is gone.
         """
         history = self._history(resource)
+
+        def current() -> int:
+            return self.version
+
         if since is None:
-            return Watch(history, namespace, self.items(resource, namespace), history.end, self.version)
+            return Watch(history, namespace, self.items(resource, namespace), history.end, self.version, current)
         if since < history.oldest:
             raise StatusError.expired(since, history.oldest)
         index = bisect_right(history.changes, since, key=attrgetter("version"))
-        return Watch(history, namespace, [], history.dropped + index, since)
+        return Watch(history, namespace, [], history.dropped + index, since, current)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(resource, type, object)`` after every change, in order; the object is *shared*.
@@ -241,7 +282,7 @@ class Store:
             if resource not in _NOT_SAVED
         }
         temporary = path.with_name(path.name + ".new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump({"resourceVersion": self.version, "objects": kept}, file)
             file.flush()
             os.fsync(file.fileno())
@@ -285,7 +326,7 @@ class Store:
         grace = asked if asked is not None else obj["spec"].get("terminationGracePeriodSeconds", 30)
         return 1 if grace < 0 else int(grace)
 
-    def _replace(self, resource: str, old: Stored, new: Object) -> Object:
+    def _replace(self, resource: str, old: Stored, new: Object, dry_run: bool = False) -> Object:
         before = old.obj["metadata"]
         metadata = new["metadata"] = dict(new["metadata"])
         asked = metadata.get("resourceVersion")
@@ -301,9 +342,9 @@ class Store:
                 new.setdefault(field, old.obj[field])
         if "generation" in metadata and _spec_for_generation(new) != _spec_for_generation(old.obj):
             metadata["generation"] += 1
-        if new == old.obj:
+        if dry_run or new == old.obj:
             return clone(new)
-        held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
+        held = _finalizers(resource, new) or metadata.get("deletionGracePeriodSeconds")
         if "deletionTimestamp" in metadata and not held:
             return clone(self._drop(resource, Stored(new), old).obj)
         return clone(self._put(resource, "MODIFIED", new, old).obj)
