@@ -1,9 +1,19 @@
 """Kubernetes quantities ("500m", "8G", "40Gi") and durations ("6h", "1h30m") to numbers, and back to words."""
 
 import re
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal
 
-__all__ = ["format_bytes", "format_cores", "format_duration", "parse_duration", "parse_quantity"]
+__all__ = [
+    "format_bytes",
+    "format_cores",
+    "format_duration",
+    "parse_duration",
+    "parse_quantity",
+    "say_cores",
+    "say_gpus",
+    "say_memory",
+    "say_servers",
+]
 
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _SUFFIXES: dict[str, Decimal] = {
@@ -28,12 +38,19 @@ _QUANTITY = re.compile(
     r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3})|([KMGTPE]i|[numkMGTPE]?))", re.ASCII
 )
 _DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.ASCII)
+_EXACT = Context(prec=1200)
+_SMALLEST = Decimal("1e-9")
+_LARGEST_BINARY = Decimal(2**63 - 1)
 
 
 def parse_quantity(value: str | int | float | Decimal) -> Decimal:
     """The number a Kubernetes quantity stands for: ``"500m"`` is 0.5, ``"8G"`` 8e9, ``"40Gi"`` 40 * 2**30.
 
-    Raises ``ValueError`` for anything that kube-apiserver would refuse as a quantity.
+    As in kube-apiserver, fractions below 1e-9 are rounded up and binary quantities end at 2**63 - 1. Raises
+    ``ValueError`` for anything that kube-apiserver would refuse, and for what it takes although nobody means it: no
+    digits at all, more than 100 characters, exponents of more than three digits.
+
+    Source: k8s.io/apimachinery/pkg/api/resource/quantity.go
     """
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a quantity")
@@ -42,13 +59,17 @@ def parse_quantity(value: str | int | float | Decimal) -> Decimal:
         if not number.is_finite():
             raise ValueError(f"{value!r} is not a quantity")
         return number
-    match = _QUANTITY.fullmatch(value)
+    match = _QUANTITY.fullmatch(value) if len(value) <= 100 else None
     if match is None:
-        raise ValueError(f"{value!r} is not a quantity such as 500m, 2, 8G or 40Gi")
+        raise ValueError(f"{value[:100]!r} is not a quantity such as 500m, 2, 8G or 40Gi")
     digits, exponent, suffix = match.groups()
-    if exponent is not None:
-        return Decimal(digits) * Decimal(10) ** int(exponent)
-    return Decimal(digits) * _SUFFIXES[suffix]
+    scale = _SUFFIXES[suffix] if exponent is None else Decimal(10) ** int(exponent)
+    number = _EXACT.multiply(Decimal(digits), scale)
+    if _EXACT.remainder(number, _SMALLEST):
+        number = number.quantize(_SMALLEST, ROUND_UP, _EXACT)
+    if suffix and suffix.endswith("i"):
+        return max(-_LARGEST_BINARY, min(_LARGEST_BINARY, number))
+    return number
 
 
 def parse_duration(value: str | int | float) -> int:
@@ -75,15 +96,15 @@ def parse_duration(value: str | int | float) -> int:
 
 def format_bytes(count: int) -> str:
     """A number of bytes in the shorter of decimal and binary units: ``"8 GB"``, ``"40 GiB"``, ``"1.5 GB"``."""
-    for names, base in ((("GB", "MB", "KB"), 1000), (("GiB", "MiB", "KiB"), 1024)):
-        for power, name in zip((3, 2, 1), names, strict=True):
+    for names, base in ((("TB", "GB", "MB", "KB"), 1000), (("TiB", "GiB", "MiB", "KiB"), 1024)):
+        for power, name in zip((4, 3, 2, 1), names, strict=True):
             unit = base**power
             if count >= unit and count % unit == 0:
                 return f"{count // unit} {name}"
     for unit, name in ((10**9, "GB"), (10**6, "MB")):
         if count >= unit:
             return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
-    return f"{count} bytes"
+    return f"{count} byte{'' if count == 1 else 's'}"
 
 
 def format_cores(cores: float) -> str:
@@ -97,3 +118,23 @@ def format_duration(seconds: int) -> str:
     minutes, second = divmod(rest, 60)
     parts = [f"{value} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (second, "s")) if value]
     return " ".join(parts[:2]) or "0 s"
+
+
+def say_gpus(count: int | float) -> str:
+    """``"1 GPU"``, ``"2 GPUs"``."""
+    return f"{count:g} GPU{'' if count == 1 else 's'}"
+
+
+def say_cores(cores: float) -> str:
+    """``"1 CPU core"``, ``"0.5 CPU cores"``."""
+    return f"{format_cores(cores)} CPU core{'' if cores == 1 else 's'}"
+
+
+def say_memory(count: int | float) -> str:
+    """``"8 GB of memory"``, from bytes."""
+    return f"{format_bytes(int(count))} of memory"
+
+
+def say_servers(count: int | float) -> str:
+    """``"1 server"``, ``"2 servers"``."""
+    return f"{count:g} server{'' if count == 1 else 's'}"
