@@ -72,6 +72,12 @@ class ContainerLog:
             self._file = None
         self._wake()
 
+    def remove(self) -> None:
+        """Close the log and delete its files."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self.path.with_name(self.path.name + ".1").unlink(missing_ok=True)
+
     def last_words(self) -> str:
         """The end of the output as ``FallbackToLogsOnError`` takes it: 80 lines or 2048 bytes, whichever is less."""
         text = b"".join(line + b"\n" for line in self._last)

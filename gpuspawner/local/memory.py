@@ -47,7 +47,8 @@ class MemoryWatch:
     async def _run(self) -> None:
         while self._limits:
             await asyncio.sleep(self._interval)
-            over = await asyncio.to_thread(_over_limit, {m: (pid, limit) for m, (pid, limit, _) in self._limits.items()})
+            limits = {marker: (pid, limit) for marker, (pid, limit, _) in self._limits.items()}
+            over = await asyncio.to_thread(_over_limit, limits)
             for marker in over:
                 _, _, exceeded = self._limits.pop(marker, (0, 0, lambda: None))
                 exceeded()

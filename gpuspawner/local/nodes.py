@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from gpuspawner.local.products import PRODUCTS, Product
 from gpuspawner.local.store import Object
 
-__all__ = ["CPU_RESOURCES", "Device", "LocalNode", "NodesError", "make_node", "parse_nodes", "pretended_devices"]
+__all__ = [
+    "CPU_RESOURCES",
+    "Device",
+    "LocalNode",
+    "NodesError",
+    "make_node",
+    "parse_nodes",
+    "pretended_devices",
+    "ready_condition",
+]
 
 CPU_RESOURCES: dict[str, str] = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "1000Gi", "pods": "500"}
 """What a pretended node has beside its GPUs."""
@@ -240,6 +249,12 @@ def make_node(
             },
         },
     }
+
+
+def ready_condition(now: str) -> Object:
+    """The condition of a node whose kubelet runs since ``now``."""
+    condition = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "lastTransitionTime": now}
+    return condition | {"reason": "KubeletReady", "message": "kubelet is posting ready status"}
 
 
 def _taint(resource: str) -> Object:

@@ -105,7 +105,7 @@ class ContainerProcess:
                 start_new_session=True,
                 bufsize=0,
                 # Nothing but one system call of a library that is loaded already happens between fork and exec.
-                preexec_fn=_die_with_engine(os.getpid()),  # noqa: PLW1509
+                preexec_fn=_die_with_engine(os.getpid()),
             )
         except (OSError, ValueError) as error:
             raise StartError(_runtime_words(argv, error)) from error

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gpuspawner.local.binding import bind, set_condition
 from gpuspawner.local.events import record_event
 from gpuspawner.local.fit import NodeInfo, PodInfo, Verdict, choose_node, count_reasons, filter_node
 from gpuspawner.local.preemption import Preemption, find_preemption
@@ -178,16 +179,11 @@ class Scheduler:
         return _UNBOUND if unbound else ""
 
     def _bind(self, pod: PodInfo, node: str) -> None:
-        now = timestamp(self._store.clock())
+        before = self._store.find("pods", pod.namespace, pod.name)
+        if before is None:
+            return
+        bind(self._store, pod.namespace, pod.name, node)
         message = f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
-
-        def assign(obj: Object) -> None:
-            obj["spec"]["nodeName"] = node
-            obj.setdefault("status", {}).pop("nominatedNodeName", None)
-            _set_condition(obj, {"type": "PodScheduled", "status": "True", "lastProbeTime": None}, now)
-
-        before = self._store.get("pods", pod.namespace, pod.name)
-        self._store.modify("pods", pod.namespace, pod.name, assign)
         record_event(self._store, before, "Normal", "Scheduled", message, _COMPONENT)
 
     def _refuse(self, pod: PodInfo, reason: str, message: str, preemption: Preemption | None = None) -> None:
@@ -200,10 +196,10 @@ class Scheduler:
         if "generation" in found["metadata"]:
             condition["observedGeneration"] = found["metadata"]["generation"]
         condition |= {"status": "False", "lastProbeTime": None}
-        now = timestamp(self._store.clock())
+        condition |= {"lastTransitionTime": timestamp(self._store.clock()), "reason": reason, "message": message}
 
         def tell(obj: Object) -> None:
-            _set_condition(obj, condition | {"reason": reason, "message": message}, now)
+            set_condition(obj["status"], condition)
             if preemption:
                 obj["status"]["nominatedNodeName"] = preemption.node
 
@@ -217,14 +213,13 @@ class Scheduler:
         found = self._store.find("pods", victim.namespace, victim.name)
         if found is None or found["metadata"]["uid"] != victim.uid:
             return
-        now = timestamp(self._store.clock())
-        why = {"type": "DisruptionTarget", "status": "True", "lastProbeTime": None}
-        why |= {"reason": "PreemptionByScheduler"}
+        why: Object = {"type": "DisruptionTarget", "status": "True", "lastProbeTime": None}
+        why |= {"lastTransitionTime": timestamp(self._store.clock()), "reason": "PreemptionByScheduler"}
         why |= {"message": f"{_COMPONENT}: preempting to accommodate a higher priority pod"}
         message = f"Preempted by pod {pod.uid} on node {node}"
         record_event(self._store, found, "Normal", "Preempted", message, _COMPONENT)
         try:
-            self._store.modify("pods", victim.namespace, victim.name, lambda obj: _set_condition(obj, why, now))
+            self._store.modify("pods", victim.namespace, victim.name, lambda obj: set_condition(obj["status"], why))
             self._store.delete("pods", victim.namespace, victim.name, uid=victim.uid)
         except StatusError as error:
             if error.status not in (404, 409):
@@ -242,21 +237,3 @@ def _said(pod: Object, reason: str, message: str) -> bool:
     return any(
         c["type"] == "PodScheduled" and c.get("reason") == reason and c.get("message") == message for c in conditions
     )
-
-
-def _set_condition(pod: Object, condition: Object, now: str) -> None:
-    """Put a condition among the pod's; the time of its last transition stays while its status does."""
-    conditions = pod.setdefault("status", {}).setdefault("conditions", [])
-    for index, old in enumerate(conditions):
-        if old["type"] == condition["type"]:
-            since = old["lastTransitionTime"] if old["status"] == condition["status"] else now
-            conditions[index] = _with_transition(condition, since)
-            return
-    conditions.append(_with_transition(condition, now))
-
-
-def _with_transition(condition: Object, since: str) -> Object:
-    head = {
-        key: condition[key] for key in ("type", "observedGeneration", "status", "lastProbeTime") if key in condition
-    }
-    return head | {"lastTransitionTime": since} | {key: value for key, value in condition.items() if key not in head}
