@@ -35,10 +35,11 @@ class Connect(Schema):
 
     kubeconfig: str | None = Field(default=None, description="Path of a kubeconfig file.")
     context: str | None = Field(default=None, description="Context of the kubeconfig.")
+    in_cluster: bool | None = Field(default=None, description="Use the pod's service account, or do not.")
     host: str | None = Field(default=None, pattern="^https?://", description="URL of the API server.")
     token_file: str | None = Field(default=None, description="File that holds the bearer token for host.")
-    ca_file: str | None = Field(default=None, description="CA bundle of host.")
-    verify_ssl: bool = Field(default=True, description="Check the certificate of host.")
+    ca: str | None = Field(default=None, description="File that holds the CA bundle of host.")
+    verify: bool = Field(default=True, description="Check the certificate of host.")
 
 
 class OffPeak(Schema):

@@ -1,0 +1,33 @@
+"""``configure(c)``, the last line of a ``jupyterhub_config.py``: checks the configuration and registers the pages."""
+
+from traitlets.config import Config
+
+from gpuspawner.config import load_settings, section_of
+from gpuspawner.spawner import GPUSpawner
+from gpuspawner.web import handlers, template_dir
+
+__all__ = ["configure"]
+
+
+def configure(c: Config) -> None:
+    """Make a hub a gpuspawner hub; call it last in ``jupyterhub_config.py``::
+
+        from gpuspawner import configure, with_workspaces
+
+        c.JupyterHub.authenticator_class = with_workspaces("pam")
+        c.GPUSpawner.profiles = {...}
+        configure(c)
+
+    The spawner becomes gpuspawner unless the file names another one, and the hub's pages show why a launch was
+    refused and what to do next.
+
+    Raises
+    ------
+    ConfigurationError
+        Which stops the hub: every mistake of the ``GPUSpawner`` section, one line each.
+    """
+    load_settings(section_of(c), inherited=GPUSpawner.class_trait_names())
+    if "spawner_class" not in c.JupyterHub:
+        c.JupyterHub.spawner_class = "gpuspawner"
+    c.JupyterHub.template_paths.insert(0, str(template_dir))
+    c.JupyterHub.extra_handlers.extend(handlers())

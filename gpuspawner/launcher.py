@@ -1,0 +1,389 @@
+"""The hub's one launcher: admits a request, makes the pod, waits for it, and clears away what nobody owns."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from gpuspawner.admission import Capacity, Granted, Held, admit
+from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
+from gpuspawner.cluster.event_feed import EventFeed
+from gpuspawner.cluster.events import Progress, ended
+from gpuspawner.cluster.records import PodRecord
+from gpuspawner.cluster.refusals import refused
+from gpuspawner.cluster.starting import until_ready
+from gpuspawner.cluster.view import View
+from gpuspawner.config import Settings
+from gpuspawner.errors import ClusterError, ServerFailedError
+from gpuspawner.ledger import Ledger
+from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_claim, build_pod, build_secret, held_of, pod_name
+from gpuspawner.quantity import format_duration
+from gpuspawner.request import LaunchRequest
+
+__all__ = ["Feed", "ForeignObjectError", "Launcher", "TooSlowError"]
+
+logger = logging.getLogger(__name__)
+
+LAUNCH = "gpuspawner/launch"
+"""Annotation that tells the pods of two launches of one server apart."""
+
+Key = tuple[str, str]
+
+_NOT_FOUND, _CONFLICT = 404, 409
+_FIRST_SYNC = 10.0
+_GRACE = 30
+_REPLACEMENTS = 3
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+
+class ForeignObjectError(ClusterError):
+    """An object of the name this server needs belongs to somebody else."""
+
+    code = "foreign_object"
+    status = 409
+
+    def __init__(self, resource: str, name: str) -> None:
+        super().__init__(
+            f"Kubernetes has an object of this server's name that is not of this hub ({resource}/{name}).",
+            "Tell the administrator of the hub.",
+        )
+
+
+class TooSlowError(ServerFailedError):
+    """The launch waited as long as it may, and is withdrawn."""
+
+    code = "too_slow"
+    status = 504
+
+    def __init__(self, seconds: float, waited_for: str) -> None:
+        told = f"It was not ready after {format_duration(round(seconds))}, and the launch is withdrawn. {waited_for}"
+        super().__init__(told.strip(), "Try again later, or ask for less.")
+
+
+class Feed:
+    """The sentences of one launch: whoever listens hears all of them, from the first, however late they come."""
+
+    def __init__(self) -> None:
+        self._steps: list[Progress] = []
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def tell(self, step: Progress) -> None:
+        """Say the next sentence, unless it is the one said last; the percentage never goes back."""
+        if self._steps and self._steps[-1].message == step.message:
+            return
+        self._steps.append(step)
+        self._wake()
+
+    def close(self) -> None:
+        """Nothing more will be said."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[Progress]:
+        said, percent = 0, 0
+        while True:
+            changed = self._changed
+            for step in self._steps[said:]:
+                percent = max(percent, step.percent)
+                yield step if step.percent == percent else step._replace(percent=percent)
+            said = len(self._steps)
+            if self._closed:
+                return
+            if changed is self._changed:
+                await changed.wait()
+
+
+class Launcher:
+    """One for the whole hub: configuration, client, live view and ledger together.
+
+    Parameters
+    ----------
+    settings
+        The parsed configuration.
+    owned
+        Whether the hub knows a server (user name, server name) as running or starting. A pod with this hub's label
+        that is neither known nor being launched is a leftover of a crash, and is deleted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        owned: Callable[[str, str], bool],
+        client: Client | None = None,
+        clock: Callable[[], datetime] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.settings = settings
+        self.client = client or Client(Connection(**settings.connect.model_dump()))
+        self.view = View(self.client, settings.namespace, {HUB_LABEL: settings.hub_name, "component": COMPONENT})
+        self.events = EventFeed(self.client)
+        self.ledger = Ledger()
+        self._owned = owned
+        self._clock = clock or (lambda: datetime.now(settings.timezone))
+        self._sleep = sleep
+        self._launching: dict[Key, str] = {}
+        self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
+        self._exits: dict[Key, int] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def begin(self) -> None:
+        """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
+        self.view.on_pod(self._pod_changed)
+        self.view.start()
+        self._background(self._sweep())
+
+    async def close(self) -> None:
+        """Stop watching; what goes on in the background is cancelled. Pods stay."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.events.close()
+        await self.view.close()
+        await self.client.close()
+
+    def now(self) -> datetime:
+        """Now, in the hub's time zone."""
+        return self._clock()
+
+    def usage(self) -> list[Held]:
+        """What every server of the hub holds."""
+        return self.ledger.usage()
+
+    def capacity(self) -> Capacity:
+        """GPUs in all and free now."""
+        return self.view.capacity(self.settings.catalog)
+
+    async def synced(self, timeout: float) -> bool:
+        """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""
+        if not self.view.synced:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.view.started(), timeout)
+        return self.view.synced
+
+    async def launch(
+        self, request: LaunchRequest, server: Server, tell: Callable[[Progress], None], timeout: float
+    ) -> PodRecord:
+        """Admit a request, make its pod, and wait until it is ready.
+
+        Whatever ends this early, cancelling included, leaves no pod behind: it is deleted in the background, for as
+        long as that takes, and goes on to count until it is gone.
+
+        Raises
+        ------
+        LaunchError
+            For whatever keeps the server from starting; waiting longer than ``timeout`` seconds is one of the causes.
+        """
+        if not await self.synced(min(timeout, _FIRST_SYNC)) or self.view.unreachable:
+            raise refused(UnreachableError(self.view.unreachable or "no answer yet"), self.settings.namespace)
+        key = (request.user, request.server)
+        granted = self.ledger.admit(
+            lambda usage: admit(request, self.settings, usage, self.capacity(), self.now().date())
+        )
+        self._launching[key] = launch = uuid4().hex
+        self._exits.pop(key, None)
+        waits_for = ""
+
+        def told(step: Progress) -> None:
+            nonlocal waits_for
+            waits_for = step.message
+            tell(step)
+
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._start(granted, server, launch, told)
+        except BaseException as error:
+            del self._launching[key]
+            self._background(self._withdraw(key, launch))
+            if isinstance(error, TimeoutError):
+                raise TooSlowError(timeout, waits_for) from None
+            raise
+        finally:
+            if self._launching.get(key) == launch:
+                del self._launching[key]
+
+    async def stop(self, user: str, server: str, grace_seconds: int | None = None) -> None:
+        """Delete a server's pod and wait until it is gone, at most its grace period and half a minute.
+
+        Never raises: where the API does not answer, deleting goes on in the background.
+        """
+        task = self._background(self._withdraw((user, server), None, grace_seconds))
+        grace = _GRACE if grace_seconds is None else grace_seconds
+        await asyncio.wait({task}, timeout=grace + 30)
+
+    def exit_code(self, user: str, server: str) -> int | None:
+        """None while a server runs or nothing is known of it; else its exit code, 0 if only its absence is known."""
+        pod = self._pod((user, server))
+        if pod is not None and pod.ended:
+            return 1 if pod.exit_code is None else pod.exit_code
+        if pod is not None or not self.view.synced or (user, server) in self._launching:
+            return None
+        return self._exits.get((user, server), 0)
+
+    def on_end(self, user: str, server: str, callback: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Call ``callback`` once, as soon as the pod of a running server has ended or is gone."""
+        self._endings[(user, server)] = callback
+
+    def forget_end(self, user: str, server: str) -> None:
+        """Do not call back: the end is wanted."""
+        self._endings.pop((user, server), None)
+        self._exits.pop((user, server), None)
+
+    async def recover(self, user: str, server: str, timeout: float) -> PodRecord | None:
+        """The pod of a server that a hub before this one launched, once it is ready; None if that does not come."""
+        if not await self.synced(timeout):
+            return None
+        try:
+            async with asyncio.timeout(timeout):
+                name = pod_name(user, server)
+                return await self.view.wait_for(self.settings.namespace, name, lambda pod: pod.ready or pod.ended)
+        except TimeoutError:
+            return None
+
+    async def _start(
+        self, granted: Granted, server: Server, launch: str, tell: Callable[[Progress], None]
+    ) -> PodRecord:
+        asked, settings = granted.request, self.settings
+        manifest = build_pod(granted, server, settings)
+        manifest["metadata"]["annotations"][LAUNCH] = launch
+        wake = asyncio.Event()
+        name = manifest["metadata"]["name"]
+        with self.events.follow(settings.namespace, name, wake.set) as follower:
+            try:
+                claim = build_claim(asked.user, settings)
+                if claim is not None:
+                    await self._ensure("persistentvolumeclaims", claim)
+                await self._replace("secrets", build_secret(asked.user, asked.server, server, settings))
+                pod = self.view.observe(await self._replace("pods", manifest))
+            except (ApiError, UnreachableError) as error:
+                raise refused(error, settings.namespace) from None
+            return await until_ready(
+                self.view,
+                self.client,
+                pod,
+                catalog=settings.catalog,
+                gpu_classes=granted.gpu_classes,
+                tell=tell,
+                follower=follower,
+                wake=wake,
+            )
+
+    async def _ensure(self, resource: str, manifest: dict[str, Any]) -> None:
+        try:
+            await self.client.create(resource, self.settings.namespace, manifest)
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+
+    async def _replace(self, resource: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Create an object in place of one of the same name that an earlier launch left."""
+        namespace, name = self.settings.namespace, manifest["metadata"]["name"]
+        for _ in range(_REPLACEMENTS):
+            try:
+                return await self.client.create(resource, namespace, manifest)
+            except ApiError as error:
+                if error.status != _CONFLICT:
+                    raise
+            try:
+                old = await self.client.get(resource, namespace, name)
+                if old["metadata"].get("labels", {}).get(HUB_LABEL) != self.settings.hub_name:
+                    raise ForeignObjectError(resource, name)
+                uid = old["metadata"]["uid"]
+                await self.client.delete(resource, namespace, name, uid=uid)
+                if resource == "pods":
+                    self.view.observe(old)
+                    await self.view.wait_for(namespace, name, lambda _: False, uid=uid)
+            except ApiError as error:
+                if error.status not in (_NOT_FOUND, _CONFLICT):
+                    raise
+        return await self.client.create(resource, namespace, manifest)
+
+    async def _withdraw(self, key: Key, launch: str | None, grace_seconds: int | None = None) -> None:
+        """Delete the pod of one launch (None: of whichever is there) and its Secret, and end its hold.
+
+        Tries until the API has answered: the pod may exist although its creation was never confirmed.
+        """
+        namespace, name = self.settings.namespace, pod_name(*key)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                pod = await self.client.get("pods", namespace, name)
+                if launch is not None and pod["metadata"].get("annotations", {}).get(LAUNCH) != launch:
+                    return
+                uid = pod["metadata"]["uid"]
+                self.view.observe(pod)
+                await self.client.delete("pods", namespace, name, grace_seconds=grace_seconds, uid=uid)
+                await self.view.wait_for(namespace, name, lambda _: False, uid=uid)
+                break
+            except ApiError as error:
+                if error.status == _NOT_FOUND:
+                    break
+                logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
+            except UnreachableError as error:
+                logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
+            await self._sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        if key not in self._launching:
+            self.ledger.release(key)
+            await self._discard_secret(name)
+
+    async def _discard_secret(self, name: str) -> None:
+        try:
+            await self.client.delete("secrets", self.settings.namespace, name)
+        except (ApiError, UnreachableError) as error:
+            if getattr(error, "status", None) != _NOT_FOUND:
+                logger.warning("Secret %s/%s is left behind: %s", self.settings.namespace, name, error)
+
+    def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
+        """What a pod takes counts until it has ended; an end nobody asked for is passed on and cleared away."""
+        held = held_of(pod.annotations, self.settings)
+        if held is None or pod.namespace != self.settings.namespace or pod.name != pod_name(*held.key):
+            return
+        key = held.key
+        if gone or pod.ended:
+            self.ledger.pod_ended(key)
+        else:
+            landed = self.view.class_of(pod, self.settings.catalog, held.gpu_classes)
+            self.ledger.pod_runs(replace(held, gpu_classes=(landed,)) if landed else held)
+        if key in self._launching:
+            return
+        if gone or pod.ended:
+            self._exits[key] = pod.exit_code or (1 if pod.phase == "Failed" else 0)
+            callback = self._endings.pop(key, None)
+            if callback is not None:
+                logger.info("%s/%s: %s", pod.namespace, pod.name, ended(pod, ran=True).reason)
+                self._background(callback())
+        if pod.ended and not gone:
+            self._background(self._withdraw(key, pod.annotations.get(LAUNCH)))
+
+    async def _sweep(self) -> None:
+        """Delete the pods and Secrets of launches that a hub before this one did not finish."""
+        await self.view.started()
+        for pod in list(self.view.pods.values()):
+            held = held_of(pod.annotations, self.settings)
+            if held is not None and held.key not in self._launching and not self._owned(*held.key):
+                logger.warning("Nobody owns pod %s/%s: it is deleted", pod.namespace, pod.name)
+                self._background(self._withdraw(held.key, pod.annotations.get(LAUNCH)))
+
+    def _pod(self, key: Key) -> PodRecord | None:
+        return self.view.pod(self.settings.namespace, pod_name(*key))
+
+    def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("Error in the background of the launcher", exc_info=task.exception())

@@ -1,0 +1,343 @@
+"""JupyterHub's Spawner: start, stop, poll and progress of one server, over the hub's one ``Launcher``."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from jupyterhub import orm
+from jupyterhub.spawner import Spawner
+from jupyterhub.traitlets import Command
+from sqlalchemy.orm import Session
+from traitlets import Dict, List, Unicode, default
+
+from gpuspawner._compat import SpawnRefused
+from gpuspawner.authenticator import current_workspaces
+from gpuspawner.config import Settings, load_settings
+from gpuspawner.entitlement import entitlements
+from gpuspawner.errors import ClusterError, LaunchError
+from gpuspawner.launcher import Feed, Launcher
+from gpuspawner.pod import Server, pod_name
+from gpuspawner.request import parse_request
+from gpuspawner.web.form import options_from_form, render_form
+
+__all__ = ["GPUSpawner"]
+
+_LAUNCHER = "gpuspawner_launcher"
+_FIRST_SYNC = 5.0
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
+    """Asks Kubernetes for a pod with the GPU a member picked, within the quota of their workspace."""
+
+    gpu_classes = Dict(
+        help="""GPU classes by name: bands of GPUs that members ask for.
+
+        For example::
+
+            c.GPUSpawner.gpu_classes = {
+                "small": {
+                    "display_name": "Small, 16 GB",
+                    "memory": "16Gi",
+                    "accepts": [{"resource": "nvidia.com/gpu", "product": "Tesla-T4"}],
+                },
+            }
+        """
+    ).tag(config=True)
+    profiles = Dict(
+        help="""Profiles by name: an image, and how much of the machine it may take.
+
+        For example::
+
+            c.GPUSpawner.profiles = {
+                "pytorch": {
+                    "display_name": "PyTorch",
+                    "image": "quay.io/jupyter/pytorch-notebook:cuda12",
+                    "cpu": {"default": 2, "max": 8},
+                    "memory": {"default": "8G", "max": "32G"},
+                    "gpu_classes": ["small"],
+                    "gpus": {"default": 1, "max": 1},
+                },
+            }
+        """
+    ).tag(config=True)
+    workspaces = Dict(
+        help="""Workspaces by name: who may have what.
+
+        For example::
+
+            c.GPUSpawner.workspaces = {
+                "everyone": {"members": "*", "quota": {"small": 4}, "per_member": {"gpus": 1, "servers": 2}},
+            }
+        """
+    ).tag(config=True)
+    off_peak = Dict(
+        allow_none=True,
+        default_value=None,
+        help="""Hours in which service units cost less.
+
+        For example::
+
+            c.GPUSpawner.off_peak = {"hours": "01:00-16:00", "rate": 0.5, "timezone": "America/Los_Angeles"}
+        """,
+    ).tag(config=True)
+    timezone = Unicode(
+        "UTC",
+        help="""IANA time zone in which days begin: those a workspace starts and ends on, and of its exceptions.
+
+        For example::
+
+            c.GPUSpawner.timezone = "America/Los_Angeles"
+        """,
+    ).tag(config=True)
+    namespace = Unicode(
+        help="""Namespace of the pods and claims; without it the hub's own, or ``default`` outside of a cluster.
+
+        For example::
+
+            c.GPUSpawner.namespace = "jupyter"
+        """,
+    ).tag(config=True)
+    hub_name = Unicode(
+        "jupyterhub",
+        help="""Name of this hub on its pods' labels; give each hub of a namespace its own.
+
+        For example::
+
+            c.GPUSpawner.hub_name = "teaching"
+        """,
+    ).tag(config=True)
+    pod_template = Dict(
+        help="""PodTemplateSpec merged into every pod, as ``kubectl patch`` merges. The server's container is
+        called ``notebook``.
+
+        For example::
+
+            c.GPUSpawner.pod_template = {"spec": {"priorityClassName": "interactive"}}
+        """
+    ).tag(config=True)
+    storage = Dict(
+        allow_none=True,
+        help="""Home of a member: one PersistentVolumeClaim for all their servers. None: nothing is kept.
+
+        For example::
+
+            c.GPUSpawner.storage = {"size": "20Gi", "storage_class": "fast", "mount_path": "/home/jovyan"}
+        """,
+    ).tag(config=True)
+    image_pull_secrets = List(
+        Unicode(),
+        help="""Names of Secrets with the credentials of image registries.
+
+        For example::
+
+            c.GPUSpawner.image_pull_secrets = ["registry"]
+        """,
+    ).tag(config=True)
+    connect = Dict(
+        help="""How to reach the Kubernetes API: ``kubeconfig``, ``context``, or ``host``, ``token_file``, ``ca``,
+        ``verify``. Without it the pod's own service account, else the default kubeconfig.
+
+        For example::
+
+            c.GPUSpawner.connect = {"kubeconfig": "/etc/gpuspawner/kubeconfig"}
+        """
+    ).tag(config=True)
+
+    _feed: Feed | None = None
+    _failed = False
+    _running = False
+
+    cmd = Command(
+        None,
+        allow_none=True,
+        minlen=0,
+        help="""Command of the notebook server; without it the image's own.
+
+        For example::
+
+            c.GPUSpawner.cmd = ["jupyterhub-singleuser"]
+        """,
+    ).tag(config=True)
+
+    @default("namespace")
+    def _default_namespace(self) -> str:
+        return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
+
+    @default("ip")
+    def _default_ip(self) -> str:
+        return "0.0.0.0"  # noqa: S104  # inside the pod
+
+    @default("port")
+    def _default_port(self) -> int:
+        return 8888
+
+    @default("start_timeout")
+    def _default_start_timeout(self) -> int:
+        """Seconds a launch may wait for its GPU, its image and its server."""
+        return 1800
+
+    @default("options_form")
+    def _default_options_form(self) -> Any:
+        return type(self)._render_options_form
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Any:
+        return options_from_form
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        return lambda spawner, options: None  # start() parses, checks and applies them
+
+    @property
+    def settings(self) -> Settings:
+        """The parsed configuration, shared by all spawners of the hub."""
+        return self.launcher.settings
+
+    @property
+    def launcher(self) -> Launcher:
+        """The one launcher of this hub, made when the first spawner needs it."""
+        shared: dict[str, Any] = self.user.settings
+        launcher = shared.get(_LAUNCHER)
+        if launcher is None:
+            launcher = shared[_LAUNCHER] = Launcher(self._load_settings(), owned=self._owned_by_hub())
+            launcher.begin()
+        return launcher
+
+    def _load_settings(self) -> Settings:
+        names = (
+            "gpu_classes profiles workspaces off_peak timezone namespace hub_name pod_template storage "
+            "image_pull_secrets connect"
+        )
+        settings = load_settings({name: getattr(self, name) for name in names.split()})
+        for notice in settings.notices:
+            self.log.warning("gpuspawner: %s", notice)
+        return settings
+
+    def _owned_by_hub(self) -> Any:
+        """Whether JupyterHub's database knows a server as running or starting; survives this spawner."""
+        db: Session = self.db
+
+        def owned(user: str, server: str) -> bool:
+            query = db.query(orm.Spawner.id).join(orm.User, orm.Spawner.user_id == orm.User.id)
+            query = query.filter(orm.User.name == user, orm.Spawner.name == server, orm.Spawner.server_id.is_not(None))
+            return query.first() is not None
+
+        return owned
+
+    async def _render_options_form(self) -> str:
+        launcher = self.launcher
+        await launcher.synced(_FIRST_SYNC)
+        mine = entitlements(
+            self.user.name,
+            current_workspaces(self.user, launcher.now()),
+            launcher.settings,
+            launcher.usage(),
+            launcher.capacity(),
+            launcher.now().date(),
+        )
+        return render_form(mine, initial=self.user_options)
+
+    async def start(self) -> str:
+        """Start the server; returns its URL once its pod is ready.
+
+        Raises ``SpawnRefused`` with our sentence for whatever keeps it from starting.
+        """
+        self._feed = Feed()
+        self._failed = True
+        try:
+            if self.internal_ssl:
+                raise ClusterError(
+                    "internal_ssl is on, which gpuspawner does not support.", "Tell the administrator of this hub."
+                )
+            request = parse_request(
+                self.user_options,
+                user=self.user.name,
+                server=self.name,
+                workspaces=current_workspaces(self.user, self.launcher.now()),
+                settings=self.settings,
+                day=self.launcher.now().date(),
+            )
+            self.mem_limit, self.cpu_limit = request.memory, request.cpu
+            server = Server(self.get_env(), self.cmd or None, self.get_args(), self.port)
+            pod = await self.launcher.launch(request, server, self._feed.tell, timeout=self.start_timeout - 5)
+        except LaunchError as error:
+            self._forget_options()
+            self.log.warning("%s: %s %s", self._log_name, error.sentence, error.detail)
+            raise SpawnRefused(error) from None
+        except asyncio.CancelledError:
+            self._forget_options()
+            raise
+        except Exception as error:
+            self._forget_options()
+            self.log.exception("%s: error while starting", self._log_name)
+            unexpected = LaunchError("something went wrong inside the hub.", "Tell the administrator; the log has it.")
+            raise SpawnRefused(unexpected) from error
+        finally:
+            self._feed.close()
+        self._failed = False
+        self._watch_for_end()
+        return self._url(pod.ip)
+
+    async def stop(self, now: bool = False) -> None:
+        """Delete the pod and wait until it is gone; if the API does not answer, that goes on in the background.
+
+        A launch that failed is withdrawn by the launcher already, and nobody has to wait for it.
+        """
+        self.launcher.forget_end(self.user.name, self.name)
+        if self._failed:
+            return
+        await self.launcher.stop(self.user.name, self.name, grace_seconds=0 if now else None)
+
+    async def poll(self) -> int | None:
+        """None while the server runs or nothing is known; else its exit code, 0 if only its absence is known."""
+        try:
+            await self.launcher.synced(_FIRST_SYNC)
+            return self.launcher.exit_code(self.user.name, self.name)
+        except Exception:
+            self.log.exception("%s: cannot tell whether it runs", self._log_name)
+            return None
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """The sentences of the launch under way, each once, from its beginning."""
+        if self._feed is not None:
+            async for step in self._feed:
+                yield {"progress": step.percent, "message": step.message, "phase": step.phase, "raw": step.raw}
+
+    async def get_url(self) -> str:
+        """Where the server is; asked by a hub that restarts, also for one that was still starting."""
+        pod = await self.launcher.recover(self.user.name, self.name, timeout=self.start_timeout)
+        return self._url(pod.ip) if pod else str(self.server.url)
+
+    def get_state(self) -> dict[str, Any]:
+        """What a hub that restarts needs to find the pod again."""
+        state: dict[str, Any] = super().get_state()
+        if self._running:
+            state["pod_name"] = pod_name(self.user.name, self.name)
+            state["namespace"] = self.settings.namespace
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a server that ran before the hub restarted."""
+        super().load_state(state)
+        if "pod_name" in state:
+            self._watch_for_end()
+
+    def clear_state(self) -> None:
+        """Forget the server that ran."""
+        super().clear_state()
+        self._running = False
+
+    def _watch_for_end(self) -> None:
+        """Tell JupyterHub at once when the pod ends, instead of at its next poll."""
+        self._running = True
+        self.launcher.on_end(self.user.name, self.name, self.poll_and_notify)
+
+    def _forget_options(self) -> None:
+        """A launch that failed leaves nothing behind for the next one, which would otherwise repeat its options."""
+        self.orm_spawner.user_options = {}
+
+    def _url(self, address: str) -> str:
+        host = f"[{address}]" if ":" in address else address
+        return f"http://{host}:{self.port}{self.server.base_url}"
