@@ -25,7 +25,7 @@ from gpuspawner.local.logs import MAX_BYTES
 from gpuspawner.local.machine import machine_node
 from gpuspawner.local.memory import MemoryWatch
 from gpuspawner.local.nodes import LocalNode, parse_nodes, ready_condition
-from gpuspawner.local.process import kill_marked
+from gpuspawner.local.process import clean_environment, kill_marked
 from gpuspawner.local.run import Backoff, Runtime
 from gpuspawner.local.scheduler import Scheduler
 from gpuspawner.local.store import Store, timestamp
@@ -155,6 +155,7 @@ class Engine:
             session=self._session,
             memory=self._memory,
             backoff=self._backoff,
+            environment=clean_environment() | self._jupyter_environment(),
             now=lambda: timestamp(self.store.clock()),
             log_bytes=self._log_bytes,
         )
@@ -241,6 +242,16 @@ class Engine:
         if not path.exists():
             path.write_text(uuid.uuid4().hex, encoding="ascii")
         return path.read_text(encoding="ascii").strip()
+
+    def _jupyter_environment(self) -> dict[str, str]:
+        """Jupyter refuses to run as root, which pods do where the engine does, as in a container or on CI."""
+        if os.geteuid() != 0:
+            return {}
+        folder = self.data_dir / "jupyter"
+        folder.mkdir(exist_ok=True)
+        config = {"ServerApp": {"allow_root": True}}
+        (folder / "jupyter_server_config.json").write_text(json.dumps(config), encoding="utf-8")
+        return {"JUPYTER_CONFIG_PATH": str(folder)}
 
     def _furnish(self, devices: DeviceManager) -> None:
         now = timestamp(datetime.now(UTC))

@@ -8,7 +8,6 @@ from pathlib import Path
 from gpuspawner.local.devices import device_env
 from gpuspawner.local.env import ConfigError, Lookup, expand, resolve_env
 from gpuspawner.local.nodes import Device
-from gpuspawner.local.process import clean_environment
 from gpuspawner.local.rewrite import Rewriter
 from gpuspawner.local.store import Object
 from gpuspawner.local.volumes import mount_points
@@ -52,6 +51,8 @@ class PodPlace:
     address: str
     node: Object
     lookup: Lookup
+    environment: Mapping[str, str]
+    """What every container finds in its environment unless its pod says otherwise."""
     event: Callable[[str, str, str, str], None]
     """(type, reason, message, field path)"""
     folders: dict[str, Path] = field(default_factory=dict)
@@ -100,7 +101,7 @@ def prepare_launch(container: Object, pod: Object, place: PodPlace, image_comman
     given = device_env(place.devices.get(container["name"], {}))
     hidden_only = given == {"CUDA_VISIBLE_DEVICES": ""}
     own = rewriter.environment(variables)
-    env = clean_environment() | {"HOME": str(home), "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"]}
+    env = {**place.environment, "HOME": str(home), "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"]}
     env |= (given | own) if hidden_only else (own | given)
     command = container.get("command") or []
     arguments = container.get("args") or ([] if command else image_command)

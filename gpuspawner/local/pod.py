@@ -57,7 +57,9 @@ class PodWorker:
         self._node, self._store, self._runtime, self._devices = node, store, runtime, devices
         self._data_dir, self._released = data_dir, released
         self._config_changed = config_changed
-        self.place = PodPlace(data_dir / "pods" / self.uid, address, node, self._lookup, self._event)
+        self.place = PodPlace(
+            data_dir / "pods" / self.uid, address, node, self._lookup, runtime.environment, self._event
+        )
         self._logs = data_dir / "logs" / f"{self.namespace}_{self.name}_{self.uid}"
         self.pod.setdefault("status", {}).update(hostIP=HOST_ADDRESS, podIP=address)
         spec = self.pod["spec"]

@@ -1,7 +1,7 @@
 """One run of a container: its process with hooks and probes, from start to end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -45,6 +45,8 @@ class Runtime:
     session: aiohttp.ClientSession
     memory: MemoryWatch
     backoff: Backoff
+    environment: Mapping[str, str]
+    """What every container finds in its environment unless its pod says otherwise."""
     now: Callable[[], str]
     """The time as the API writes it."""
     log_bytes: int
