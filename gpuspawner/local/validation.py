@@ -98,9 +98,11 @@ def _claim_update(new: Object, old: Object) -> list[Cause]:
     if before == after:
         return []
     bound = old.get("status", {}).get("phase") == "Bound"
-    others = [{key: value for key, value in spec.items() if key != "resources"} for spec in (before, after)]
-    binding = "volumeName" not in before and others[0] == {k: v for k, v in others[1].items() if k != "volumeName"}
-    if not binding and (others[0] != others[1] or not bound):
+    fixed = [{key: value for key, value in spec.items() if key != "resources"} for spec in (before, after)]
+    if "volumeName" not in before and "volumeName" in after:
+        del fixed[1]["volumeName"]  # a client binds the claim
+        bound = True
+    if fixed[0] != fixed[1] or not bound:
         return [forbidden_field("spec", f"{_CLAIM_FIXED}\n{difference(before, after)}")]
     had, asked = _storage(before) or "0", _storage(after) or "0"
     if number(asked) < number(had):
