@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING
 from functools import lru_cache
 from sys import intern
@@ -32,7 +32,6 @@ _KEPT_LABELS = frozenset({"app", "component"})
 _ORDINARY_WAITING = frozenset({"ContainerCreating", "PodInitializing", ""})
 # Taints by which Kubernetes and the node autoscalers close a node, whatever a pod tolerates.
 _CLOSING_TAINTS = frozenset({"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"})
-_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +97,8 @@ class PodRecord:
     ip: str = ""
     created_at: str = ""
     started_at: str = ""
-    labels: Mapping[str, str] = _NOTHING
-    annotations: Mapping[str, str] = _NOTHING
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     scheduled_message: str = ""
     reason: str = ""
