@@ -62,7 +62,7 @@ class Connection:
             if self._use_service_account():
                 return self._service_account()
             return await self._kubeconfig()
-        except (kubernetes_config.ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # noqa: BLE001 - the library meets a malformed file with any exception there is
             raise ConfigurationError([f"connection: {self.source}: {_words(error)}"]) from None
 
     @property

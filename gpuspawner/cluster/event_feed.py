@@ -81,7 +81,8 @@ class EventFeed:
         closing = self._closings.pop(namespace, None)
         if closing is not None:
             closing.cancel()
-        if namespace not in self._tasks:
+        task = self._tasks.get(namespace)
+        if task is None or task.done():
             self._tasks[namespace] = asyncio.create_task(self._run(namespace), name=f"events-{namespace}")
         try:
             yield follower
@@ -127,7 +128,7 @@ class EventFeed:
                 ):
                     version = self._take(namespace, frame) or version
                     failures = 0
-                pause = 0.2
+                pause = 1.0
             except (ApiError, UnreachableError, ConfigurationError) as error:
                 if isinstance(error, ApiError) and error.gone:
                     version = None

@@ -161,6 +161,7 @@ class Watch:
                 key = key_of(raw)
                 seen[key] = _version_of(raw)
                 if not seen[key] or self._known.get(key) != seen[key]:
+                    self._known[key] = seen[key]
                     self._tell(self._on_upsert, raw)
         for key in [key for key in self._known if key not in seen]:
             self._tell(self._on_delete, key, None)
