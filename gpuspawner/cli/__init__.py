@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     engine.add_argument("--port", type=int, default=0, help="port of the API on loopback (default: any free one)")
     engine.add_argument("--data-dir", default="gpuspawner-engine", help="folder of all state (default: ./%(default)s)")
+    engine.add_argument("--kubeconfig", help="file to write once it listens (default: 'kubeconfig' in the data folder)")
     engine.add_argument("--nodes", default="this-machine", help=f"{NODES_HELP} (default: '%(default)s')")
     engine.add_argument(
         "--image",

@@ -53,13 +53,13 @@ class Layout:
 
     @property
     def engine(self) -> Path:
-        """The engine's state: homes, objects, kubeconfig."""
+        """The engine's state: homes and objects."""
         return self.data / "engine"
 
     @property
     def kubeconfig(self) -> Path:
         """How kubectl and the hub reach the engine."""
-        return self.engine / "kubeconfig"
+        return self.data / "kubeconfig"
 
     @property
     def hub(self) -> Path:
@@ -223,11 +223,14 @@ def _environment() -> dict[str, str]:
 def _engine(layout: Layout, nodes: str) -> Child:
     return Child(
         "the engine",
-        [sys.executable, "-m", "gpuspawner.cli", "engine", "--data-dir", str(layout.engine), "--nodes", nodes],
+        [
+            *(sys.executable, "-m", "gpuspawner.cli", "engine", "--nodes", nodes),
+            *("--data-dir", str(layout.engine), "--kubeconfig", str(layout.kubeconfig)),
+        ],
         layout.logs / "engine.log",
         layout.engine,
         _environment(),
-        patience=40,  # a pod's own grace period is 30 s
+        patience=30,
     )
 
 
