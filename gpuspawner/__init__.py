@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpuspawner.authenticator import with_workspaces
-    from gpuspawner.configure import configure
+    from gpuspawner.hub import configure
     from gpuspawner.spawner import GPUSpawner
 
 __all__ = ["GPUSpawner", "configure", "with_workspaces"]
 
-_HOMES = {"GPUSpawner": "spawner", "configure": "configure", "with_workspaces": "authenticator"}
+_HOMES = {"GPUSpawner": "spawner", "configure": "hub", "with_workspaces": "authenticator"}
 
 
 def __getattr__(name: str) -> Any:

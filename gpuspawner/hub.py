@@ -4,7 +4,7 @@ from traitlets.config import Config
 
 from gpuspawner.config import load_settings, section_of
 from gpuspawner.spawner import GPUSpawner
-from gpuspawner.web import handlers, template_dir
+from gpuspawner.web import handlers, template_dir, template_vars
 
 __all__ = ["configure"]
 
@@ -30,4 +30,5 @@ def configure(c: Config) -> None:
     if "spawner_class" not in c.JupyterHub:
         c.JupyterHub.spawner_class = "gpuspawner"
     c.JupyterHub.template_paths.insert(0, str(template_dir))
+    c.JupyterHub.template_vars.update(template_vars())
     c.JupyterHub.extra_handlers.extend(handlers())
