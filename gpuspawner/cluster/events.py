@@ -56,6 +56,15 @@ _PASSING = re.compile(
 _SETUP = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "ErrImageNeverPull"}
 )
+_MENDED_BY_A_NODE = (
+    failures.GPUsTakenError,
+    failures.NoNodeError,
+    failures.NoSuchGPUError,
+    failures.NodesClosedError,
+    failures.NodesFullError,
+    failures.TooLargeError,
+    failures.TooManyGPUsError,
+)
 _NODE_GONE = frozenset({"NodeLost", "Shutdown", "Terminated", "NodeShutdown"})
 
 
@@ -162,13 +171,8 @@ def _step(pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None) ->
         return Phase.READY, "The server is ready.", ""
     problem = diagnose(pod, events, stock)
     if problem is not None:
-        coming = _newest(events, _NODE_COMING) if not pod.node else None
-        if coming is not None and isinstance(problem, _MENDED_BY_A_NODE):
-            return (
-                Phase.NODE_COMING,
-                f"{problem.reason} The cluster is adding a node; that takes minutes.",
-                coming.message,
-            )
+        if isinstance(problem, failures.NodeComingError):
+            return Phase.NODE_COMING, problem.reason, problem.detail
         return Phase.PULLING if pod.node else Phase.WAITING, problem.reason, problem.detail
     if not pod.node:
         return Phase.ACCEPTED, "Kubernetes has taken the request and looks for a node.", ""
@@ -194,17 +198,6 @@ def _unplaced(pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None
     if coming is not None and isinstance(problem, _MENDED_BY_A_NODE):
         return failures.NodeComingError(coming.message)
     return problem
-
-
-_MENDED_BY_A_NODE = (
-    failures.GPUsTakenError,
-    failures.NoNodeError,
-    failures.NoSuchGPUError,
-    failures.NodesClosedError,
-    failures.NodesFullError,
-    failures.TooLargeError,
-    failures.TooManyGPUsError,
-)
 
 
 def _waiting(pod: PodRecord, events: Sequence[EventRecord]) -> PodError | None:

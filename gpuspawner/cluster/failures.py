@@ -43,7 +43,6 @@ __all__ = [
 _RECONSIDER = 20.0
 _ADMINISTRATOR = "Tell the administrator of the hub; nothing you can choose changes it."
 _AGAIN = "Start it again; your files are kept."
-_CONTROL = re.compile(r"[^\S\n]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 class PodError(ServerFailedError):
@@ -372,7 +371,7 @@ _EXIT_CODES = {126: ": the command may not be run", 127: ": the command was not 
 
 def plain(text: str, limit: int = 300, *, lines: bool = False) -> str:
     """Foreign text without control characters and, unless ``lines``, on one line; at most ``limit`` characters."""
-    text = _CONTROL.sub(" ", text)
+    text = "".join(c if c.isprintable() or (lines and c == "\n") else " " for c in text[:20_000])
     if not lines:
         text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
