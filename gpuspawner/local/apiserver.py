@@ -14,6 +14,7 @@ from gpuspawner.local.controllers import DRIVER, start_controllers
 from gpuspawner.local.listing import list_page
 from gpuspawner.local.operations import DeleteOptions, Operations, WriteOptions
 from gpuspawner.local.pod_logs import LOG_PROVIDER, LogProvider, serve_log
+from gpuspawner.local.protobuf import PROTOBUF, decode_body
 from gpuspawner.local.rendering import dump, renderer
 from gpuspawner.local.requestinfo import RequestInfo, parse_request
 from gpuspawner.local.reviews import review
@@ -64,6 +65,7 @@ def make_app(
     bookmark_seconds
         How often a watch that allows it is told how far it has come.
     """
+    store.closed = False
     app = web.Application(middlewares=[_errors, _authentication], client_max_size=_MAX_BODY)
     app[STORE] = store
     app[_OPERATIONS] = Operations(store)
@@ -72,6 +74,7 @@ def make_app(
     app[LOG_PROVIDER] = log_provider or (lambda pod, container, previous: None)
     _furnish(store, storage_class)
     stop = start_controllers(store, ca)
+    app.on_shutdown.append(_close_watches)
     app.on_cleanup.append(partial(_stop, stop))
     for path in sorted(_PUBLIC - {"/version"}):
         app.router.add_get(path, _healthy)
@@ -79,6 +82,10 @@ def make_app(
     openapi.add_routes(app.router)
     app.router.add_route("*", "/{path:.*}", _serve)
     return app
+
+
+async def _close_watches(app: web.Application) -> None:
+    app[STORE].close()
 
 
 async def _stop(stop: Callable[[], None], app: web.Application) -> None:
@@ -223,6 +230,8 @@ async def _read(request: web.Request) -> Any:
     if not data:
         return None
     kind = request.content_type
+    if kind == PROTOBUF:
+        return decode_body(data)
     if "yaml" in kind and not data.lstrip().startswith(b"{"):
         try:
             return yaml.safe_load(data)

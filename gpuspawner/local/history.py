@@ -110,6 +110,10 @@ class History:
         self.changes.append(change)
         if len(self.changes) >= 2 * self.limit:
             self.forget(self.limit)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everyone who waits look again."""
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
@@ -129,7 +133,7 @@ class History:
         return self.dropped + len(self.changes)
 
     async def wait(self, position: int, timeout: float | None) -> bool:
-        """Wait until there is a change at ``position``; False when ``timeout`` seconds passed without one."""
+        """Wait for a change at ``position``; False when there is none after ``timeout`` seconds or a call of `wake`."""
         if position < self.end:
             return True
         future = asyncio.get_running_loop().create_future()
@@ -140,7 +144,7 @@ class History:
             return False
         finally:
             self._waiting.discard(future)
-        return True
+        return position < self.end
 
 
 class Watch:

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gpuspawner.local.protobuf import encode_openapi
 from gpuspawner.local.rendering import dump
 from gpuspawner.local.resources import RESOURCES, Resource
 from gpuspawner.local.schema import definition_name, definitions
@@ -96,14 +97,27 @@ async def _v3(request: web.Request) -> web.Response:
     return web.Response(body=document, content_type="application/json")
 
 
-@cache
-def _v2_document() -> bytes:
+def _v2_document() -> Object:
     paths: Object = {}
     for resource in RESOURCES:
         paths |= _paths(resource, 2)
     document = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.0"}, "paths": paths}
-    return dump(document | {"definitions": definitions()})
+    return document | {"definitions": definitions()}
+
+
+@cache
+def _v2_json() -> bytes:
+    return dump(_v2_document())
+
+
+@cache
+def _v2_protobuf() -> bytes:
+    return encode_openapi(_v2_document())
 
 
 async def _v2(request: web.Request) -> web.Response:
-    return web.Response(body=_v2_document(), content_type="application/json")
+    if "com.github.proto-openapi.spec.v2" in request.headers.get("Accept", ""):
+        return web.Response(
+            body=_v2_protobuf(), content_type="application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+        )
+    return web.Response(body=_v2_json(), content_type="application/json")

@@ -82,6 +82,7 @@ class Store:
         self.clock = clock
         self.version = 1
         """The latest resourceVersion."""
+        self.closed = False
         self._history_limit = history
         self._birth = self.version
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {}
@@ -271,6 +272,12 @@ class Store:
         for history in self._histories.values():
             history.forget()
             history.oldest = self.version
+
+    def close(self) -> None:
+        """Let the watches that are served over HTTP end, because the server stops."""
+        self.closed = True
+        for history in self._histories.values():
+            history.wake()
 
     # Keeping
 

@@ -17,6 +17,8 @@ __all__ = ["BOOKMARK_SECONDS", "serve_watch"]
 
 BOOKMARK_SECONDS = 60.0
 _MIN_TIMEOUT = 1800.0
+_LOOK_SECONDS = 30.0
+"""How often a silent watch looks whether its client is still there."""
 
 Matches = Callable[[Stored], bool] | None
 
@@ -62,6 +64,10 @@ def _bad_initial_events() -> StatusError:
     return StatusError.invalid("ListOptions.meta.k8s.io", "", [cause])
 
 
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
 async def serve_watch(
     store: Store, request: web.Request, info: RequestInfo, renderer: Renderer, bookmark_seconds: float
 ) -> web.StreamResponse:
@@ -71,14 +77,17 @@ async def serve_watch(
     response.enable_chunked_encoding()
     await response.prepare(request)
     try:
-        await _follow(stream, response, bookmark_seconds)
-    except StatusError as error:
-        await response.write(dump({"type": "ERROR", "object": error.body}) + b"\n")
-    await response.write_eof()
+        try:
+            await _follow(stream, request, response, bookmark_seconds)
+        except StatusError as error:
+            await response.write(dump({"type": "ERROR", "object": error.body}) + b"\n")
+        await response.write_eof()
+    except ConnectionResetError:
+        pass  # the client left; nobody is there to tell
     return response
 
 
-async def _follow(stream: _Stream, response: web.StreamResponse, bookmark_seconds: float) -> None:
+async def _follow(stream: _Stream, request: web.Request, response: web.StreamResponse, bookmark_seconds: float) -> None:
     loop = asyncio.get_running_loop()
     watch = stream.open()
     if not stream.since or stream.initial_end:
@@ -88,8 +97,8 @@ async def _follow(stream: _Stream, response: web.StreamResponse, bookmark_second
         if data:
             await response.write(data)
     next_bookmark = loop.time() + bookmark_seconds
-    while (now := loop.time()) < stream.deadline:
-        until = min(stream.deadline, next_bookmark) if stream.bookmarks else stream.deadline
+    while (now := loop.time()) < stream.deadline and not _has_left(request) and not stream.store.closed:
+        until = min(stream.deadline, next_bookmark if stream.bookmarks else now + _LOOK_SECONDS)
         data = stream.encode(await watch.next_changes(max(0.0, until - now)))
         if stream.bookmarks and loop.time() >= next_bookmark:
             data += stream.renderer.bookmark(watch.seen_version())
