@@ -86,14 +86,10 @@ class Demo:
         (found,) = [child for child in children if program in (Path(part).name for part in child.cmdline())]
         return found
 
-    def listening(self) -> set[int]:
-        """The ports on which it and what it started listen."""
-        ports = set()
-        for process in self.below():
-            for socket in process.net_connections("inet"):
-                if socket.status == psutil.CONN_LISTEN:
-                    ports.add(socket.laddr.port)
-        return ports
+    def listening(self) -> set[tuple[str, int]]:
+        """The addresses and ports on which it and what it started listen."""
+        sockets = [socket for process in self.below() for socket in process.net_connections("inet")]
+        return {(s.laddr.ip, s.laddr.port) for s in sockets if s.status == psutil.CONN_LISTEN}
 
     def end(self, *signals: signal.Signals) -> int:
         """Send the signals, one directly after the other, and return the exit status."""
@@ -151,16 +147,22 @@ class Member:
             **kwargs,
         )
 
+    def request_server(self, **user_options: Any) -> requests.Response:
+        """Ask for the default server through the REST API."""
+        return self.ask("POST", f"/hub/api/users/{self.name}/server", json=user_options)
+
     def start_server(self, **user_options: Any) -> None:
         """Start the default server and follow its progress until it is ready."""
-        answer = self.ask("POST", f"/hub/api/users/{self.name}/server", json=user_options)
+        answer = self.request_server(**user_options)
         assert answer.status_code in (201, 202), answer.text
         progress = self.ask("GET", f"/hub/api/users/{self.name}/server/progress")
         assert '"ready": true' in progress.text, progress.text
 
-    def server_answers(self) -> bool:
-        """Whether the default server answers through the proxy."""
-        return self.ask("GET", f"/user/{self.name}/api/status").status_code == 200
+    def on_server(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        """A request to the default server, through the proxy."""
+        answer = self.ask(method, f"/user/{self.name}/api/{path}", **kwargs)
+        answer.raise_for_status()
+        return answer
 
 
 StartDemo = Callable[..., Demo]

@@ -6,18 +6,30 @@ import socket
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 from running_demo import COMMAND, Demo, Member, StartDemo
 
 from gpuspawner.cli.ports import check_free, free_ports
 
+Addresses = set[tuple[str, int]]
 
-def assert_nothing_is_left(demo: Demo, ports: set[int], within: float = 0) -> None:
+
+def assert_nothing_is_left(demo: Demo, listened: Addresses, within: float = 0) -> None:
     assert demo.left_over(within) == []
-    for port in ports:
-        check_free("127.0.0.1", port, "the demo left a listener behind")
+    for ip, port in listened:
+        check_free(ip, port, "the demo left a listener behind")
+
+
+def busy(demo: Demo) -> Addresses:
+    """Run a notebook server with a kernel in the demo; where everything listens then."""
+    member = Member(demo, "student")
+    member.start_server(profile="pytorch", gpu_class="small")
+    member.on_server("POST", "kernels", json={})
+    listened = demo.listening()
+    assert ("127.0.0.1", demo.port) in listened
+    assert any("ipykernel" in " ".join(process.cmdline()) for process in demo.seen)
+    return listened
 
 
 def run_to_its_end(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -41,42 +53,43 @@ def test_every_account_it_names_can_sign_in(start_demo: StartDemo) -> None:
 
 
 def test_nothing_listens_beyond_loopback(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    sockets = [s for process in demo.below() for s in process.net_connections("inet")]
-    assert {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+    listening = busy(start_demo())
+    assert {ip for ip, _ in listening if not ip.startswith("127.")} == set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_ctrl_c_and_its_kin_leave_no_process_and_no_port(start_demo: StartDemo, number: signal.Signals) -> None:
     demo = start_demo()
-    ports = demo.listening()
-    assert demo.port in ports
+    listened = busy(demo)
     assert demo.end(number) == 0
-    assert_nothing_is_left(demo, ports)
+    assert_nothing_is_left(demo, listened)
     assert "stay in" in demo.said
 
 
 def test_a_double_ctrl_c_leaves_nothing_either(start_demo: StartDemo) -> None:
     demo = start_demo()
-    ports = demo.listening()
+    listened = busy(demo)
     assert demo.end(signal.SIGINT, signal.SIGINT) == 0
-    assert_nothing_is_left(demo, ports)
+    assert_nothing_is_left(demo, listened)
 
 
 def test_a_killed_demo_takes_its_children_along(start_demo: StartDemo) -> None:
     demo = start_demo()
-    ports = demo.listening()
+    listened = busy(demo)
     demo.end(signal.SIGKILL)
-    assert_nothing_is_left(demo, ports, within=30)
+    assert_nothing_is_left(demo, listened, within=30)
 
 
-def test_a_second_start_works_at_once_and_knows_the_first(start_demo: StartDemo) -> None:
+def test_a_second_start_works_at_once_and_finds_tokens_and_homes(start_demo: StartDemo) -> None:
     first = start_demo()
-    token = Member(first, "student").token
+    member = Member(first, "student")
+    member.start_server(profile="notebook")
+    member.on_server("PUT", "contents/kept.txt", json={"type": "file", "format": "text", "content": "here"})
     assert first.end() == 0
-    second = start_demo(port=first.port)
-    who = requests.get(f"{second.url}/hub/api/user", headers={"Authorization": f"token {token}"}, timeout=30)
-    assert who.json()["name"] == "student"
+    member.demo = start_demo(port=first.port)
+    assert member.ask("GET", "/hub/api/user").json()["servers"] == {}
+    member.start_server(profile="notebook")
+    assert member.on_server("GET", "contents/kept.txt").json()["content"] == "here"
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
@@ -113,14 +126,29 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "--data-dir" in ended.stderr
 
 
-def test_a_killed_hub_is_started_again_and_the_proxy_leads_to_it(start_demo: StartDemo) -> None:
+def test_a_killed_hub_comes_back_with_its_servers_and_what_they_hold(start_demo: StartDemo) -> None:
     demo = start_demo()
-    member = Member(demo, "student")
+    members = [Member(demo, "student"), Member(demo, "researcher")]
+    for member in members:
+        member.start_server(workspace="everyone", profile="pytorch", gpu_class="small")
+    since = [member.on_server("GET", "status").json()["started"] for member in members]
+
     demo.below()
     demo.child("jupyterhub").send_signal(signal.SIGKILL)
     assert "was killed by SIGKILL; starting it again in 0.5 s" in demo.next_line("JupyterHub")
+    for member, started in zip(members, since, strict=True):
+        assert member.on_server("GET", "status").json()["started"] == started  # the proxy and the pod live on
     demo.next_line("JupyterHub is back")
-    assert member.ask("GET", "/hub/api/user").json()["name"] == "student"
+
+    for member, started in zip(members, since, strict=True):
+        (server,) = member.ask("GET", "/hub/api/user").json()["servers"].values()
+        assert server["ready"]
+        assert member.on_server("GET", "status").json()["started"] == started
+    third = Member(demo, "prof")
+    refused = third.request_server(workspace="everyone", profile="pytorch", gpu_class="small")
+    assert refused.status_code == 403
+    assert "2 of 2" in refused.json()["message"]
+    assert members[0].ask("DELETE", "/hub/api/users/student/server").status_code in (202, 204)
 
 
 @pytest.mark.parametrize(("program", "name"), [("traefik", "the proxy"), ("engine", "the engine")])
@@ -128,9 +156,9 @@ def test_without_proxy_or_engine_the_demo_ends_and_shows_the_log(
     start_demo: StartDemo, program: str, name: str
 ) -> None:
     demo = start_demo()
-    ports = demo.listening()
+    listened = busy(demo)
     demo.child(program).send_signal(signal.SIGKILL)
     assert demo.wait() == 1
     assert f"{name} was killed by SIGKILL" in demo.said
     assert ".log:" in demo.said
-    assert_nothing_is_left(demo, ports)
+    assert_nothing_is_left(demo, listened)
