@@ -110,7 +110,7 @@ def entitlements(
 
 
 def _cores(cores: float) -> str:
-    return f"{format_cores(cores)} CPU core{'' if cores == 1 else 's'}"
+    return f"{format_cores(cores)} core{'' if cores == 1 else 's'}"
 
 
 def _cores_left(allowed: float, held: float) -> float:
@@ -119,20 +119,17 @@ def _cores_left(allowed: float, held: float) -> float:
     return left if held + left <= allowed else max(0.0, left - 0.001)
 
 
-def _memory(count: int) -> str:
-    return f"{format_bytes(count)} of memory"
-
-
 @dataclass(frozen=True, slots=True)
 class _Unit(Generic[N]):
     show: Callable[[N], str]
-    show_with_unit: Callable[[N], str]
+    number: Callable[[N], str]
+    name: str
     left: Callable[[N, N], N]
     """What of the first amount is left by the second."""
 
 
-_CORES: _Unit[float] = _Unit(format_cores, _cores, _cores_left)
-_BYTES: _Unit[int] = _Unit(format_bytes, _memory, sub)
+_CORES: _Unit[float] = _Unit(_cores, format_cores, "CPU", _cores_left)
+_BYTES: _Unit[int] = _Unit(format_bytes, format_bytes, "Memory", sub)
 
 
 class _Desk:
@@ -187,16 +184,18 @@ class _Desk:
         self, profile: Profile, wanted: Range[N], allowed: N | None, held: N, unit: _Unit[N]
     ) -> tuple[Bounds[N], str]:
         """What the profile offers, less what the member holds, and why not even the least can be had."""
-        most = f"{profile.title} offers at most {unit.show_with_unit(wanted.max)}."
+        most = f"{profile.title} offers at most {unit.show(wanted.max)}."
+        if wanted.min == wanted.max:
+            most = f"{profile.title} comes with this."
         offered = Bounds(wanted.default, wanted.min, wanted.max, most)
         if allowed is None or held + wanted.max <= allowed:
             return offered, ""
         title = self.workspace.title
-        why = f"{unit.show_with_unit(allowed)} is your limit in {title}."
+        why = f"{unit.show(allowed)} is your limit in {title}."
         if held:
-            why = f"You hold {unit.show(held)} of your {unit.show_with_unit(allowed)} in {title}."
+            why = f"You hold {unit.number(held)} of your {unit.show(allowed)} in {title}."
         if wanted.min and held + wanted.min > allowed:
-            return offered, f"{why} {profile.title} needs {unit.show_with_unit(wanted.min)}."
+            return offered, f"{unit.name}: {why} {profile.title} needs {unit.show(wanted.min)}."
         left = max(wanted.min, unit.left(allowed, held))
         return Bounds(min(wanted.default, left), wanted.min, left, why), ""
 
@@ -214,8 +213,12 @@ class _Desk:
             best = max(possible, key=lambda offer: offer.gpus.max)
             default = min(profile.gpus.default, best.gpus.max)
             return Bounds(default, profile.gpus.min, best.gpus.max, best.gpus.why), ""
-        reasons = {offer.reason for offer in classes}
-        why = reasons.pop() if len(reasons) == 1 else " ".join(f"{offer.title}: {offer.reason}" for offer in classes)
+        granted = [offer for offer in classes if offer.quota != 0]
+        why = " ".join(f"{offer.title}: {offer.reason}" for offer in granted)
+        if len({offer.reason for offer in granted}) == 1:
+            why = granted[0].reason
+        if not granted:
+            why = f"{self.workspace.title} grants no GPU for {profile.title}."
         if profile.gpus.min:
             return Bounds(profile.gpus.default, profile.gpus.min, profile.gpus.max, why), why
         return Bounds(0, 0, 0, why), ""

@@ -1,1 +1,21 @@
-"""The pages: handlers, templates and static files."""
+"""The pages: templates and static files that extend JupyterHub's own. Knows no Kubernetes."""
+
+from pathlib import Path
+from typing import Any
+
+from gpuspawner.web.static_files import StaticFiles, static_dir, static_version
+
+__all__ = ["handlers", "static_dir", "template_dir", "template_vars"]
+
+template_dir = Path(__file__).parent / "templates"
+"""Goes first into ``c.JupyterHub.template_paths``."""
+
+
+def handlers() -> list[tuple[str, type[Any], dict[str, Any]]]:
+    """What goes into ``c.JupyterHub.extra_handlers``; the paths are below ``/hub``."""
+    return [(r"/gpuspawner/static/(.*)", StaticFiles, {"path": str(static_dir)})]
+
+
+def template_vars() -> dict[str, Any]:
+    """What goes into ``c.JupyterHub.template_vars``: the version of the static files, for their URLs."""
+    return {"gpuspawner_version": static_version()}

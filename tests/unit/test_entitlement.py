@@ -91,21 +91,21 @@ def test_a_login_without_the_default_workspace_begins_with_its_first() -> None:
 def test_a_range_ends_at_the_limit_of_the_member_and_says_so() -> None:
     pytorch = profile("pytorch", offer())
     assert (pytorch.cpu.min, pytorch.cpu.default, pytorch.cpu.max) == (1, 2, 8)
-    assert pytorch.cpu.why == "8 CPU cores is your limit in CSE 151A."
-    assert (pytorch.memory.max, pytorch.memory.why) == (64 * 10**9, "64 GB of memory is your limit in CSE 151A.")
+    assert pytorch.cpu.why == "8 cores is your limit in CSE 151A."
+    assert (pytorch.memory.max, pytorch.memory.why) == (64 * 10**9, "64 GB is your limit in CSE 151A.")
     assert (pytorch.gpus.max, pytorch.gpus.why) == (1, "1 GPU is your limit in CSE 151A.")
 
 
 def test_a_range_ends_where_the_profile_ends_if_nothing_else_limits_it() -> None:
     pytorch = profile("pytorch", offer("everyone"))
-    assert (pytorch.cpu.max, pytorch.cpu.why) == (16, "PyTorch offers at most 16 CPU cores.")
+    assert (pytorch.cpu.max, pytorch.cpu.why) == (16, "PyTorch offers at most 16 cores.")
     assert (pytorch.runtime.max, pytorch.runtime.why) == (12 * 3600, "PyTorch runs for at most 12 h.")
 
 
 def test_what_the_member_holds_elsewhere_in_the_workspace_is_taken_off() -> None:
     pytorch = profile("pytorch", offer(usage=[held("ada", "other", cpu=5.5, gpus=0, gpu_classes=())]))
     assert pytorch.cpu.max == 2.5
-    assert pytorch.cpu.why == "You hold 5.5 of your 8 CPU cores in CSE 151A."
+    assert pytorch.cpu.why == "You hold 5.5 of your 8 cores in CSE 151A."
 
 
 def test_what_the_server_itself_holds_is_not_counted_against_it() -> None:
@@ -115,7 +115,7 @@ def test_what_the_server_itself_holds_is_not_counted_against_it() -> None:
 
 def test_a_profile_that_needs_more_than_the_member_has_left_is_greyed_with_the_reason() -> None:
     writing = profile("writing", offer(usage=[held("ada", "other", cpu=7.5)]))
-    assert writing.reason == "You hold 7.5 of your 8 CPU cores in CSE 151A. writing needs 1 CPU core."
+    assert writing.reason == "CPU: You hold 7.5 of your 8 cores in CSE 151A. writing needs 1 core."
 
 
 def test_a_member_with_all_their_servers_is_told_to_stop_one() -> None:
@@ -197,10 +197,10 @@ def sections(draw: st.DrawFn) -> dict[str, Any]:
                 "image": "i",
                 "gpu_classes": ["small", "medium"],
                 "gpus": gpus,
-                "cpu": span(draw(st.sampled_from([1, 0.5, 0.1, 0.3334]))),
-                "memory": {key: int(value) for key, value in span(10**9).items()},
+                "cpu": span(draw(st.sampled_from([1, 0.5, 0.1, 0.3334])), 1),
+                "memory": {key: int(value) for key, value in span(10**9, 1).items()},
             },
-            "cpu": {"image": "i", "cpu": span(1), "memory": {k: int(v) for k, v in span(10**9).items()}},
+            "cpu": {"image": "i", "cpu": span(1, 1), "memory": {k: int(v) for k, v in span(10**9, 1).items()}},
         },
         "workspaces": {
             "lab": {

@@ -1,0 +1,133 @@
+"""The launch form: what one login may choose, as the content of JupyterHub's ``#spawn_form``."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter
+
+from gpuspawner.catalog import Catalog
+from gpuspawner.entitlement import ProfileOffer, WorkspaceOffer
+from gpuspawner.quantity import format_bytes, format_cores, format_duration
+from gpuspawner.request import LaunchRequest
+from gpuspawner.schema import Bytes, Cores, Seconds
+from gpuspawner.web.offers import HOURS, ONES, Unit, availability, data_of, gpu_classes_of, memory_unit, profiles_of
+from gpuspawner.web.options import ANY, NO_GPU, options_from_form
+from gpuspawner.web.static_files import static_url
+
+__all__ = ["describe_launch", "options_from_form", "render_form"]
+
+Offered = TypeVar("Offered", WorkspaceOffer, ProfileOffer)
+
+_PAGES = Environment(
+    loader=PackageLoader("gpuspawner.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_form(
+    offers: Sequence[WorkspaceOffer],
+    *,
+    initial: Mapping[str, Any] | None = None,
+    base_url: str = "/hub/",
+    server: str = "",
+) -> str:
+    """The form as HTML, without the form element, its XSRF token and the Start button, which JupyterHub's page has.
+
+    ``initial`` are the ``user_options`` of the last choice, never trusted: what no longer fits is passed over.
+    ``base_url`` is the hub's; ``server`` is the name of a named server.
+    """
+    memory = memory_unit(offers)
+    first = _first_choice(offers, initial or {}, memory)
+    return _PAGES.get_template("launch_form.html").render(
+        offers=offers,
+        profiles=profiles_of(offers),
+        gpu_classes=[(offer, availability(offer)) for offer in gpu_classes_of(offers)],
+        first=first,
+        data={
+            "offers": data_of(offers, memory),
+            "first": {"profile": first.profile, "gpuClass": first.gpu_class, "amounts": first.amounts},
+            "memoryUnit": memory.label,
+        },
+        amounts=_amounts(memory),
+        server=server,
+        style=static_url(base_url, "launch.css"),
+        script=static_url(base_url, "launch.js"),
+        format_bytes=format_bytes,
+        any=ANY,
+        no_gpu=NO_GPU,
+    )
+
+
+def describe_launch(request: LaunchRequest, catalog: Catalog) -> str:
+    """A launch in words: ``"PyTorch on 1 GPU (Small, 16 GB), 2 CPU cores, 8 GB, for 6 h"``."""
+    classes = " or ".join(catalog.gpu_classes[name].title for name in request.gpu_classes)
+    gpus = f"on {request.gpus} GPU{'' if request.gpus == 1 else 's'} ({classes})" if request.gpus else "without a GPU"
+    cores = f"{format_cores(request.cpu)} CPU core{'' if request.cpu == 1 else 's'}"
+    runtime = format_duration(request.runtime)
+    return f"{catalog.profiles[request.profile].title} {gpus}, {cores}, {format_bytes(request.memory)}, for {runtime}"
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What the form begins with; ``amounts`` hold what was chosen before, in the form's units."""
+
+    workspace: str
+    profile: str
+    gpu_class: str
+    amounts: Mapping[str, str]
+
+
+def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], memory: Unit) -> _First:
+    workspace = _begin(sorted(offers, key=lambda offer: not offer.default), initial.get("workspace"))
+    profile = _begin(workspace.profiles, initial.get("profile")) if workspace else None
+    if workspace is None or profile is None:
+        return _First("", "", "", {})
+    amounts = {
+        "gpus": _amount(initial.get("gpus"), int, ONES),
+        "cpu": _amount(initial.get("cpu"), TypeAdapter(Cores).validate_python, ONES),
+        "memory": _amount(initial.get("memory"), TypeAdapter(Bytes).validate_python, memory),
+        "runtime": _amount(initial.get("runtime"), TypeAdapter(Seconds).validate_python, HOURS),
+    }
+    gpu_class = _gpu_class(profile, initial)
+    return _First(workspace.name, profile.name, gpu_class, {key: value for key, value in amounts.items() if value})
+
+
+def _begin(offers: Sequence[Offered], wanted: Any) -> Offered | None:
+    """The one that was chosen before, if it can be had; else the first that can; else the first."""
+    possible = [offer for offer in offers if not offer.reason]
+    chosen = [offer for offer in possible if offer.name == wanted]
+    return next(iter(chosen or possible or offers), None)
+
+
+def _gpu_class(profile: ProfileOffer, initial: Mapping[str, Any]) -> str:
+    wanted = initial.get("gpu_class")
+    first = wanted[0] if isinstance(wanted, list | tuple) and wanted else wanted
+    if str(initial.get("gpus")) == "0":
+        return NO_GPU
+    if first == ANY or any(first == offer.name and not offer.reason for offer in profile.gpu_classes):
+        return str(first)
+    return profile.gpu_class or NO_GPU
+
+
+def _amount(found: Any, parse: Callable[[Any], float], unit: Unit) -> str:
+    """An amount chosen before in the form's unit; empty where there is none or it cannot be understood."""
+    try:
+        value = parse(found) / unit.size
+    except (ValueError, TypeError, ArithmeticError):
+        return ""
+    return f"{value:.3f}".rstrip("0").rstrip(".") if math.isfinite(value) and 0 < value < 10**9 else ""
+
+
+def _amounts(memory: Unit) -> list[dict[str, str]]:
+    """The rows of amounts: key, form field, label, unit."""
+    return [
+        {"key": "cpu", "field": "cpu", "label": "CPU cores", "unit": "cores"},
+        {"key": "memory", "field": memory.field, "label": "Memory", "unit": memory.label},
+        {"key": "runtime", "field": HOURS.field, "label": "Runtime", "unit": HOURS.label},
+    ]

@@ -1,0 +1,101 @@
+"""Entitlements in the units and words of the launch form, as its script reads them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer
+
+__all__ = ["GB", "HOURS", "ONES", "Unit", "availability", "data_of", "gpu_classes_of", "memory_unit", "profiles_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit an amount is shown and posted in: the form field, the label, and its size in the base unit."""
+
+    field: str
+    label: str
+    size: int
+
+
+GB = Unit("memory_gb", "GB", 10**9)
+GIB = Unit("memory_gib", "GiB", 2**30)
+HOURS = Unit("runtime_hours", "hours", 3600)
+ONES = Unit("", "", 1)
+
+
+def memory_unit(offers: Sequence[WorkspaceOffer]) -> Unit:
+    """GiB where the administrator thinks in GiB, else GB."""
+    defaults = [profile.memory.default for offer in offers for profile in offer.profiles]
+    return GIB if defaults and all(default % GIB.size == 0 for default in defaults) else GB
+
+
+def profiles_of(offers: Sequence[WorkspaceOffer]) -> list[ProfileOffer]:
+    """Every profile of any workspace, once."""
+    return list({profile.name: profile for offer in offers for profile in offer.profiles}.values())
+
+
+def gpu_classes_of(offers: Sequence[WorkspaceOffer]) -> list[ClassOffer]:
+    """Every GPU class of any profile, once."""
+    return list({one.name: one for profile in profiles_of(offers) for one in profile.gpu_classes}.values())
+
+
+def availability(offer: ClassOffer) -> str:
+    """How many GPUs of a class are free now: ``"3 of 8 free now"``; empty where that is not known."""
+    if offer.free is None or offer.total is None:
+        return ""
+    if not offer.total:
+        return "none in the cluster now"
+    if not offer.free:
+        return f"all {offer.total} taken" if offer.total > 1 else "taken"
+    return f"{'' if offer.exact else 'up to '}{offer.free} of {offer.total} free now"
+
+
+def data_of(offers: Sequence[WorkspaceOffer], memory: Unit) -> list[dict[str, Any]]:
+    """The offers for the form's script, amounts in the form's units."""
+    return [
+        {
+            "name": offer.name,
+            "title": offer.title,
+            "reason": offer.reason,
+            "profiles": [_profile(profile, offer, memory) for profile in offer.profiles],
+        }
+        for offer in offers
+    ]
+
+
+def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "title": profile.title,
+        "reason": profile.reason,
+        "gpuClass": profile.gpu_class,
+        "gpus": _bounds(profile.gpus, ONES),
+        "cpu": _bounds(profile.cpu, ONES),
+        "memory": _bounds(profile.memory, memory),
+        "runtime": _bounds(profile.runtime, HOURS),
+        "gpuClasses": [_gpu_class(offer, workspace) for offer in profile.gpu_classes],
+    }
+
+
+def _gpu_class(offer: ClassOffer, workspace: WorkspaceOffer) -> dict[str, Any]:
+    held = f"{workspace.title} uses {offer.held} of its {offer.quota}" if offer.quota else ""
+    return {
+        "name": offer.name,
+        "title": offer.title,
+        "gpus": _bounds(offer.gpus, ONES),
+        "held": held,
+        "freeTogether": offer.free_together,
+        "reason": offer.reason,
+    }
+
+
+def _bounds(bounds: Bounds[Any], unit: Unit) -> dict[str, Any]:
+    """Rounded inwards to hundredths of the unit, unless nothing would be left."""
+    low, high = bounds.min / unit.size, bounds.max / unit.size
+    rounded = math.ceil(low * 100 - 1e-9) / 100, math.floor(high * 100 + 1e-9) / 100
+    if rounded[0] < rounded[1]:
+        low, high = max(low, rounded[0]), min(high, rounded[1])
+    default = min(max(round(bounds.default / unit.size, 2), low), high)
+    return {"min": low, "max": high, "default": default, "why": bounds.why}

@@ -1,0 +1,76 @@
+"""A posted launch form to ``user_options``, and what was posted where the form is shown again."""
+
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+__all__ = ["ANY", "NO_GPU", "Posted", "options_from_form", "posted"]
+
+ANY = "any"
+NO_GPU = "none"
+"""The form's choices besides the GPU classes; the configuration allows no class of these names."""
+
+_NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{0,12})?", re.ASCII)
+_NOT_OPTIONS = {"_xsrf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a member has just asked for, and for which server."""
+
+    server: str
+    options: Mapping[str, Any]
+
+
+_posted: ContextVar[Posted | None] = ContextVar("gpuspawner_posted", default=None)
+
+
+def posted() -> Posted | None:
+    """What the request being answered has posted; None while the form is shown for the first time.
+
+    JupyterHub shows the form of the *default* server again when a named server's launch is refused, and forgets
+    what was chosen. Each request runs in a task of its own, so a context variable holds what it posted.
+    """
+    return _posted.get()
+
+
+def options_from_form(formdata: Mapping[str, list[Any]], spawner: Any = None) -> dict[str, Any]:
+    """``user_options`` from form data or query arguments, which arrive as lists of strings; nothing is checked here.
+
+    Empty fields and uploaded files are dropped, a field that came several times stays a list. ``memory_gb``,
+    ``memory_gib`` and ``runtime_hours`` become ``memory`` and ``runtime`` in Kubernetes' notation; ``gpu_class`` of
+    ``"none"`` becomes 0 GPUs.
+    """
+    options: dict[str, Any] = {}
+    for key, values in formdata.items():
+        given = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+        if given and key not in _NOT_OPTIONS:
+            options[key] = given[0] if len(given) == 1 else given
+    _convert(options, "memory_gb", "memory", lambda text: f"{text}G")
+    _convert(options, "memory_gib", "memory", lambda text: f"{text}Gi")
+    _convert(options, "runtime_hours", "runtime", _duration)
+    if options.get("gpu_class") == NO_GPU:
+        del options["gpu_class"]
+        options["gpus"] = "0"
+    if spawner is not None:
+        _posted.set(Posted(spawner.name, options))
+    return options
+
+
+def _convert(options: dict[str, Any], field: str, option: str, convert: Any) -> None:
+    value = options.pop(field, None)
+    if value is not None:
+        options.setdefault(option, convert(value) if isinstance(value, str) else value)
+
+
+def _duration(hours: str) -> str:
+    if _NUMBER.fullmatch(hours) is None:
+        return f"{hours}h"
+    seconds = int(Decimal(hours) * 3600)
+    for unit, name in ((3600, "h"), (60, "m")):
+        if seconds and seconds % unit == 0:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"

@@ -1,0 +1,300 @@
+// The launch form: shows what fits the chosen workspace and profile, and keeps sliders, numbers and summary in step.
+// Whatever is posted is checked by the hub again.
+
+const AMOUNTS = ["gpus", "cpu", "memory", "runtime"];
+const ANY = "any";
+const NO_GPU = "none";
+
+function start(root, data) {
+  const form = root.closest("form");
+  const chosen = new Map(); // per profile: what this visitor has chosen there
+  const { profile, gpuClass, amounts } = data.first;
+  chosen.set(profile, { gpuClass, ...mapValues(amounts, Number) });
+
+  const rows = Object.fromEntries(
+    AMOUNTS.map((key) => [key, root.querySelector(`[data-gs-amount="${key}"]`)])
+      .filter(([, element]) => element)
+      .map(([key, element]) => [key, amountRow(element, key, data.memoryUnit, (value) => choose(key, value))]),
+  );
+  const slot = form.querySelector("[data-gs-summary-slot]");
+  if (slot) {
+    slot.append(root.querySelector("[data-gs-summary]"));
+  }
+
+  root.addEventListener("change", (event) => {
+    if (event.target.name === "gpu_class") {
+      choose("gpuClass", event.target.value);
+    }
+    if (event.target.type === "radio") {
+      update();
+    }
+  });
+  form.addEventListener("submit", (event) => busy(event.submitter));
+  window.addEventListener("pageshow", (event) => event.persisted && window.location.reload());
+  update();
+
+  function choose(key, value) {
+    const name = picked("profile");
+    chosen.set(name, { ...chosen.get(name), [key]: value });
+    summarise();
+  }
+
+  function picked(field) {
+    return root.querySelector(`input[name="${field}"]:checked`)?.value;
+  }
+
+  function current() {
+    const workspace = data.offers.find((offer) => offer.name === picked("workspace"));
+    const profile = workspace?.profiles.find((offer) => offer.name === picked("profile"));
+    const gpuClass = picked("gpu_class");
+    return { workspace, profile, gpuClass };
+  }
+
+  function update() {
+    const { workspace } = current();
+    showCards("profile", workspace.profiles);
+    const { profile } = current();
+    showGpus(profile);
+    for (const key of ["cpu", "memory", "runtime"]) {
+      rows[key].show(profile[key], chosen.get(profile.name)?.[key]);
+    }
+    summarise();
+  }
+
+  function showGpus(profile) {
+    const section = root.querySelector("[data-gs-gpus]");
+    if (!section) {
+      return;
+    }
+    section.hidden = section.disabled = !profile.gpuClasses.length;
+    if (section.hidden) {
+      return;
+    }
+    const possible = profile.gpuClasses.filter((offer) => !offer.reason);
+    const choices = [...profile.gpuClasses];
+    if (possible.length > 1) {
+      choices.push({ name: ANY });
+    }
+    if (profile.gpus.min === 0) {
+      choices.push({ name: NO_GPU });
+    }
+    showCards("gpu_class", choices, [chosen.get(profile.name)?.gpuClass, profile.gpuClass || NO_GPU]);
+    const bounds = gpuBounds(profile, picked("gpu_class"));
+    rows.gpus.show(bounds, chosen.get(profile.name)?.gpus, { hidden: !bounds || bounds.max === 1 });
+  }
+
+  // Shows the cards of these choices, in their order, and picks the first preferred one that can be had.
+  function showCards(field, choices, preferred = []) {
+    const cards = new Map([...root.querySelectorAll(`[data-gs-card="${field}"]`)].map((card) => [card.dataset.gsValue, card]));
+    const shown = choices.map((choice) => cards.get(choice.name));
+    cards.forEach((card) => (card.hidden = !shown.includes(card)));
+    if ([...cards.values()].filter((card) => !card.hidden).some((card, index) => card !== shown[index])) {
+      shown[0].parentElement.append(...shown);
+    }
+    choices.forEach((choice, index) => fillCard(shown[index], choice));
+    const open = shown.map((card) => card.querySelector("input")).filter((input) => !input.disabled);
+    const wanted = preferred.length ? preferred : [picked(field)];
+    const best = wanted.map((value) => open.find((input) => input.value === value)).find(Boolean) ?? open[0];
+    const radios = [...cards.values()].map((card) => card.querySelector("input"));
+    const fallback = best ?? shown[0].querySelector("input");
+    radios.forEach((input) => (input.checked = input === fallback));
+  }
+
+  function fillCard(card, choice) {
+    const off = Boolean(choice.reason);
+    card.classList.toggle("gs-off", off);
+    card.querySelector("input").disabled = off;
+    fill(card.querySelector("[data-gs-reason]"), choice.reason);
+    fill(card.querySelector("[data-gs-held]"), off ? "" : choice.held);
+  }
+
+  function summarise() {
+    const { workspace, profile, gpuClass } = current();
+    const reason = workspace.reason || profile.reason;
+    const text = reason || sentence(profile, gpuClass);
+    const box = form.querySelector("[data-gs-summary]");
+    box.hidden = false;
+    box.classList.toggle("gs-summary-off", Boolean(reason));
+    fill(box.querySelector("[data-gs-summary-text]"), text);
+    fill(box.querySelector("[data-gs-summary-note]"), reason ? "" : waiting(profile, gpuClass));
+    form.querySelectorAll("[type=submit]").forEach((button) => (button.disabled = Boolean(reason)));
+  }
+
+  function sentence(profile, gpuClass) {
+    const count = gpuCount(profile, gpuClass);
+    const title = profile.gpuClasses.find((offer) => offer.name === gpuClass)?.title ?? "any class";
+    const gpus = count ? `on ${count} GPU${count === 1 ? "" : "s"} (${title})` : "without a GPU";
+    const cores = rows.cpu.value();
+    const parts = [
+      `${profile.title} ${gpus}`,
+      `${number(cores)} CPU core${cores === 1 ? "" : "s"}`,
+      `${number(rows.memory.value())} ${data.memoryUnit}`,
+    ];
+    return `${parts.join(", ")}, for ${duration(rows.runtime.value())}.`;
+  }
+
+  function waiting(profile, gpuClass) {
+    const count = gpuCount(profile, gpuClass);
+    const offers = profile.gpuClasses.filter(
+      (offer) => !offer.reason && (gpuClass === ANY || offer.name === gpuClass) && offer.freeTogether !== null,
+    );
+    const most = Math.max(...offers.map((offer) => offer.freeTogether));
+    if (!count || !offers.length || most >= count) {
+      return "";
+    }
+    return most
+      ? `At most ${most} of these GPUs are free on one machine: your server starts when ${count} are.`
+      : "None of these GPUs is free now: your server starts when one is returned.";
+  }
+
+  function gpuCount(profile, gpuClass) {
+    const bounds = gpuBounds(profile, gpuClass);
+    if (!bounds) {
+      return 0;
+    }
+    return bounds.max === 1 ? 1 : rows.gpus.value();
+  }
+}
+
+// What may be asked for in a GPU class, in any of them, or nothing.
+function gpuBounds(profile, gpuClass) {
+  if (!profile.gpuClasses.length || !gpuClass || gpuClass === NO_GPU) {
+    return null;
+  }
+  if (gpuClass === ANY) {
+    return { ...profile.gpus, min: Math.max(1, profile.gpus.min), default: Math.max(1, profile.gpus.default) };
+  }
+  return profile.gpuClasses.find((offer) => offer.name === gpuClass)?.gpus ?? null;
+}
+
+// One row of slider and number; `chosen` is told what the visitor sets.
+function amountRow(element, key, memoryUnit, chosen) {
+  const slider = element.querySelector("[data-gs-slider]");
+  const input = element.querySelector("input[type=number]");
+  const unit = element.querySelector("[data-gs-unit]");
+  const fixed = element.querySelector("[data-gs-fixed]");
+  const why = element.querySelector("[data-gs-why]");
+  let stops = [];
+
+  slider.addEventListener("input", () => set(stops[slider.valueAsNumber], input));
+  input.addEventListener("input", () => {
+    if (input.validity.valid && input.value !== "") {
+      set(input.valueAsNumber, slider);
+    }
+  });
+  return { show, value: () => input.valueAsNumber };
+
+  function set(value, other) {
+    if (other === input) {
+      input.value = String(value);
+    } else {
+      slide(value);
+    }
+    label(value);
+    chosen(value);
+  }
+
+  function slide(value) {
+    const distances = stops.map((stop) => Math.abs(stop - value));
+    slider.value = String(distances.indexOf(Math.min(...distances)));
+    slider.style.setProperty("--gs-filled", `${(100 * slider.value) / Math.max(1, stops.length - 1)}%`);
+  }
+
+  function label(value) {
+    slider.setAttribute("aria-valuetext", inWords(key, value, memoryUnit));
+    unit.textContent = unitOf(key, value, memoryUnit);
+  }
+
+  function show(bounds, wanted, { hidden = false } = {}) {
+    element.hidden = hidden;
+    input.disabled = !bounds;
+    if (!bounds) {
+      return;
+    }
+    const value = Math.min(Math.max(wanted ?? bounds.default, bounds.min), bounds.max);
+    const single = bounds.min === bounds.max;
+    stops = stopsBetween(bounds, key);
+    slider.max = String(stops.length - 1);
+    input.min = String(bounds.min);
+    input.max = String(bounds.max);
+    input.step = key === "gpus" ? "1" : "any";
+    input.required = true;
+    input.value = String(value);
+    slider.hidden = input.parentElement.hidden = single;
+    fixed.hidden = !single;
+    fixed.textContent = inWords(key, value, memoryUnit);
+    why.textContent = bounds.why;
+    slide(value);
+    label(value);
+  }
+}
+
+const NICE = {
+  cpu: [0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256],
+  memory: [0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048],
+  runtime: [0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 36, 48, 72, 96, 120, 144, 168, 240, 336, 504, 720],
+};
+
+// Where the slider stops: the bounds, the default, and round numbers between, wider apart the larger they are.
+function stopsBetween({ min, max, default: usual }, key) {
+  const whole = Number.isInteger(min) && max - min <= 16 && key !== "runtime";
+  const between = whole ? Array.from({ length: Math.floor(max - min) }, (_, step) => min + step) : NICE[key] ?? [];
+  const stops = [min, ...between.filter((stop) => stop > min && stop < max), usual, max];
+  return [...new Set(stops)].sort((one, other) => one - other);
+}
+
+function unitOf(key, value, memoryUnit) {
+  const one = value === 1;
+  return { gpus: one ? "GPU" : "GPUs", cpu: one ? "core" : "cores", memory: memoryUnit, runtime: one ? "hour" : "hours" }[key];
+}
+
+function inWords(key, value, memoryUnit) {
+  return key === "runtime" ? duration(value) : `${number(value)} ${unitOf(key, value, memoryUnit)}`;
+}
+
+function number(value) {
+  return Number.isFinite(value) ? String(Math.round(value * 100) / 100) : "?";
+}
+
+function duration(hours) {
+  if (!Number.isFinite(hours)) {
+    return "?";
+  }
+  const minutes = Math.round(hours * 60);
+  const parts = [];
+  if (minutes >= 60) {
+    parts.push(`${Math.floor(minutes / 60)} h`);
+  }
+  if (minutes % 60) {
+    parts.push(`${minutes % 60} min`);
+  }
+  return parts.join(" ") || "0 min";
+}
+
+function fill(element, text) {
+  if (element && element.textContent !== (text ?? "")) {
+    element.textContent = text ?? "";
+  }
+  if (element) {
+    element.hidden = !text;
+  }
+}
+
+function busy(button) {
+  if (button) {
+    // After the browser has taken the form, so that the button still counts as its submitter.
+    setTimeout(() => {
+      button.disabled = true;
+      button.textContent = "Starting…";
+    });
+  }
+}
+
+function mapValues(object, convert) {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, convert(value)]));
+}
+
+const root = document.getElementById("gs-form");
+if (root) {
+  start(root, JSON.parse(document.getElementById("gs-data").textContent));
+}
