@@ -7,7 +7,7 @@ from datetime import date
 from gpuspawner.catalog import Catalog, GPUClass, Offer
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
-from gpuspawner.quantity import format_bytes, format_cores
+from gpuspawner.quantity import say_cores, say_gpus, say_memory, say_servers
 from gpuspawner.request import LaunchRequest, grants
 from gpuspawner.workspace import PerMember, Workspace
 
@@ -40,6 +40,10 @@ class Capacity:
     def free(self, gpu_class: GPUClass) -> int:
         """GPUs of a class that are free now."""
         return sum(self.of(offer).free for offer in gpu_class.accepts)
+
+    def fits(self, gpu_class: GPUClass, gpus: int) -> bool:
+        """Whether so many GPUs of a class are free on one node."""
+        return any(self.of(offer).most_free_on_a_node >= gpus for offer in gpu_class.accepts)
 
     def total(self, gpu_class: GPUClass) -> int:
         """GPUs of a class on ready, schedulable nodes."""
@@ -147,13 +151,13 @@ def _place(request: LaunchRequest, classes: list[str], catalog: Catalog, capacit
 
 def _check_member(request: LaunchRequest, workspace: Workspace, limit: PerMember, mine: list[Held]) -> None:
     amounts: tuple[tuple[Callable[[float], str], float, float, float | None], ...] = (
-        (_servers, 1, len(mine), limit.servers),
-        (_gpus, request.gpus, sum(held.gpus for held in mine), limit.gpus),
-        (_cpu, request.cpu, sum(held.cpu for held in mine), limit.cpu),
-        (_memory, request.memory, sum(held.memory for held in mine), limit.memory),
+        (say_servers, 1, len(mine), limit.servers),
+        (say_gpus, request.gpus, sum(held.gpus for held in mine), limit.gpus),
+        (say_cores, request.cpu, round(sum(held.cpu for held in mine), 3), limit.cpu),
+        (say_memory, request.memory, sum(held.memory for held in mine), limit.memory),
     )
     for show, asked, used, allowed in amounts:
-        if allowed is None or not asked or used + asked <= allowed:
+        if allowed is None or not asked or round(used + asked, 3) <= allowed:
             continue
         if asked > allowed:
             raise DeniedError(
@@ -164,24 +168,8 @@ def _check_member(request: LaunchRequest, workspace: Workspace, limit: PerMember
         raise DeniedError(
             f"You hold {show(used)} in {workspace.title} ({names}); {show(asked)} more would be over the "
             f"{show(allowed)} each member may hold.",
-            "Stop one of them first." if show is _servers else "Stop one of them, or ask for less.",
+            "Stop one of them first." if show is say_servers else "Stop one of them, or ask for less.",
         )
-
-
-def _servers(count: float) -> str:
-    return f"{count:g} server{'' if count == 1 else 's'}"
-
-
-def _gpus(count: float) -> str:
-    return f"{count:g} GPU{'' if count == 1 else 's'}"
-
-
-def _cpu(cores: float) -> str:
-    return f"{format_cores(cores)} CPU core{'' if cores == 1 else 's'}"
-
-
-def _memory(count: float) -> str:
-    return f"{format_bytes(int(count))} of memory"
 
 
 def _closed(workspace: Workspace, day: date) -> DeniedError:
@@ -199,18 +187,36 @@ def _over_quota(
     quota = {name: limits.quota_of(name) or 0 for name in request.gpu_classes}
     if all(request.gpus > allowed for allowed in quota.values()):
         most = max(quota.values())
+        of = _one_of([classes[name] for name in quota])
         return DeniedError(
-            f"You asked for {request.gpus} GPUs; {workspace.title} may hold {most} at once.",
-            f"Ask for at most {most}." if most else "Choose another workspace.",
+            f"You asked for {_gpus(request.gpus, of)}; {workspace.title} may hold {most or 'none'} at once.",
+            f"Ask for at most {most}." if most else "Choose another GPU class or workspace.",
         )
-    holds = " and ".join(f"{held[name]} of {quota[name]} {classes[name].title} GPUs" for name in quota)
+    holds = " and ".join(f"{held[name]} of {_gpus(quota[name], _words(classes[name]))}" for name in quota)
     reason = f"{workspace.title} holds {holds}; you asked for {request.gpus} more."
     profile = settings.catalog.profiles[request.profile]
     for name in grants(workspace, profile, day):
         allowed = limits.quota_of(name)
         room = allowed is None or held[name] + request.gpus <= allowed
-        if room and capacity.free(classes[name]) >= request.gpus:
-            return DeniedError(
-                reason, f"{classes[name].title} is free now: choose it, or wait for a GPU to be returned."
+        if room and capacity.fits(classes[name], request.gpus):
+            free = (
+                f"A {_words(classes[name])} GPU is"
+                if request.gpus == 1
+                else _gpus(request.gpus, _words(classes[name])) + " are"
             )
-    return DeniedError(reason, "Wait until a server of this workspace stops, or start without a GPU.")
+            return DeniedError(reason, f"{free} free now, or wait until a server of this workspace stops.")
+    wait = "Wait until a server of this workspace stops"
+    return DeniedError(reason, f"{wait}." if profile.gpus.min else f"{wait}, or start without a GPU.")
+
+
+def _words(gpu_class: GPUClass) -> str:
+    """A class as an adjective of its GPUs; a title of several words is quoted."""
+    return gpu_class.title if gpu_class.title.isalnum() else f"“{gpu_class.title}”"
+
+
+def _one_of(classes: list[GPUClass]) -> str:
+    return " or ".join(map(_words, classes))
+
+
+def _gpus(count: int, of: str) -> str:
+    return f"{count} {of} GPU{'' if count == 1 else 's'}"

@@ -4,9 +4,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gpuspawner.schema import Bytes, Cores, Count, Name, NameList, PodPatch, Range, ResourceName, Schema, Seconds
+from gpuspawner.pod_patch import PodPatch
+from gpuspawner.schema import (
+    Bytes,
+    Cores,
+    Count,
+    Name,
+    NameList,
+    Range,
+    ResourceName,
+    Schema,
+    Seconds,
+    read_bytes,
+    read_cores,
+    read_seconds,
+)
 
 __all__ = ["App", "Catalog", "GPUClass", "NodeRequirement", "Offer", "Profile", "gpu_node_labels"]
 
@@ -121,18 +135,24 @@ class App(Schema):
     port: int = Field(ge=1, le=65535)
 
 
-def _floor(floor: float, parse: Callable[[Any], Any]) -> BeforeValidator:
+def _floor(floor: float, read: Callable[[Any], Any]) -> BeforeValidator:
     """Give a range without ``min`` a low one, never above its default."""
 
     def fill(value: Any) -> Any:
         if not isinstance(value, Mapping) or "min" in value or "default" not in value:
             return value
         try:
-            return {**value, "min": min(parse(value["default"]), floor)}
-        except ValueError:
+            return {**value, "min": min(read(value["default"]), floor)}
+        except (TypeError, ValueError):
             return value
 
     return BeforeValidator(fill)
+
+
+def _some(allowed: Range[Any]) -> Range[Any]:
+    if not allowed.min:
+        raise ValueError("more than 0: Kubernetes takes a limit of 0 for no limit at all")
+    return allowed
 
 
 class Profile(Schema):
@@ -145,17 +165,17 @@ class Profile(Schema):
     display_name: str = Field(default="", description="What members read.")
     description: str = Field(default="", description="What is inside and what for.")
     image: str = Field(min_length=1, description="The container image.")
-    cpu: Annotated[Range[Cores], _floor(1.0, TypeAdapter(Cores).validate_python)] = Field(
+    cpu: Annotated[Range[Cores], _floor(1.0, read_cores), AfterValidator(_some)] = Field(
         default=Range[Cores](default=1, min=1, max=1), description="CPU cores: default, min, max."
     )
-    memory: Annotated[Range[Bytes], _floor(10**9, TypeAdapter(Bytes).validate_python)] = Field(
+    memory: Annotated[Range[Bytes], _floor(10**9, read_bytes), AfterValidator(_some)] = Field(
         default=Range[Bytes](default=2 * 10**9, min=2 * 10**9, max=2 * 10**9), description="Memory: default, min, max."
     )
     gpu_classes: NameList = Field(default=(), description="GPU classes on offer, in the order of the form.")
-    gpus: Annotated[Range[Count], _floor(0, TypeAdapter(Count).validate_python)] = Field(
+    gpus: Annotated[Range[Count], _floor(0, int)] = Field(
         default=Range[Count](default=0, min=0, max=0), description="GPUs: default, min, max."
     )
-    runtime: Annotated[Range[Seconds], _floor(600, TypeAdapter(Seconds).validate_python)] = Field(
+    runtime: Annotated[Range[Seconds], _floor(600, read_seconds)] = Field(
         default=Range[Seconds](default=6 * 3600, min=600, max=12 * 3600),
         description="How long a server may run: default, min, max.",
     )

@@ -1,17 +1,19 @@
 """The ``GPUSpawner`` section of the configuration, parsed and checked as a whole: every mistake is told at once."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from re import fullmatch
+from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.schema import Bytes, Name, NameList, PodPatch, Schema, nearest, problems_of
+from gpuspawner.pod_patch import PodPatch, gpus_in
+from gpuspawner.schema import Bytes, Name, NameList, Schema, SecretName, closest, nearest, problems_of
 from gpuspawner.workspace import Workspace
 
 __all__ = ["Connect", "OffPeak", "Settings", "Storage", "load_settings", "section_of"]
@@ -21,13 +23,31 @@ _SECTION = "c.GPUSpawner"
 _RESERVED = {"any", "none"}
 
 
+def _like(pattern: str, allowed: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if fullmatch(pattern, value) is None:
+            raise ValueError(allowed)
+        return value
+
+    return AfterValidator(check)
+
+
+_AbsolutePath = Annotated[str, _like("/.*", "an absolute path such as /home/jovyan")]
+_Url = Annotated[str, _like("https?://.+", "a URL such as https://10.0.0.1:6443")]
+_HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_Hours = Annotated[str, _like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
+_Namespace = Annotated[
+    str, _like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
+]
+
+
 class Storage(Schema):
     """A member's home: one PersistentVolumeClaim per user, mounted in all their servers."""
 
     size: Bytes = Field(default=10 * 2**30, description="Storage request of the claim.")
     storage_class: str | None = Field(default=None, description="StorageClass; without it the cluster's default.")
     access_modes: NameList = Field(default=("ReadWriteOnce",), description="Access modes of the claim.")
-    mount_path: str = Field(default="/home/jovyan", pattern="^/", description="Where it is mounted.")
+    mount_path: _AbsolutePath = Field(default="/home/jovyan", description="Where it is mounted.")
 
 
 class Connect(Schema):
@@ -36,7 +56,7 @@ class Connect(Schema):
     kubeconfig: str | None = Field(default=None, description="Path of a kubeconfig file.")
     context: str | None = Field(default=None, description="Context of the kubeconfig.")
     in_cluster: bool | None = Field(default=None, description="Use the pod's service account, or do not.")
-    host: str | None = Field(default=None, pattern="^https?://", description="URL of the API server.")
+    host: _Url | None = Field(default=None, description="URL of the API server.")
     token_file: str | None = Field(default=None, description="File that holds the bearer token for host.")
     ca: str | None = Field(default=None, description="File that holds the CA bundle of host.")
     verify: bool = Field(default=True, description="Check the certificate of host.")
@@ -45,14 +65,15 @@ class Connect(Schema):
 class OffPeak(Schema):
     """Hours in which service units cost less."""
 
-    hours: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
+    hours: _Hours
     rate: float = Field(ge=0)
     timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the ``GPUSpawner`` section says. ``notices`` name what is read and checked but not enforced yet."""
+    """What the ``GPUSpawner`` section says. ``notices`` name what is read but not enforced yet,
+    and what is allowed but can hardly be meant."""
 
     catalog: Catalog
     workspaces: Mapping[str, Workspace]
@@ -65,6 +86,17 @@ class Settings:
     connect: Connect
     off_peak: OffPeak | None
     notices: tuple[str, ...]
+
+    def patches(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Every patch of the pod, with its place in the section."""
+        yield "pod_template", self.pod_template
+        for key, entries in (
+            ("workspaces", self.workspaces),
+            ("profiles", self.catalog.profiles),
+            ("gpu_classes", self.catalog.gpu_classes),
+        ):
+            for name, entry in entries.items():
+                yield f"{key}[{name!r}].pod", entry.pod
 
 
 _KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices"} | {"gpu_classes", "profiles"}
@@ -108,19 +140,20 @@ class _Loader:
             catalog=catalog,
             workspaces=workspaces,
             timezone=timezone or ZoneInfo("UTC"),
-            namespace=self._value("namespace", Name, "default"),
+            namespace=self._value("namespace", _Namespace, "default"),
             hub_name=self._value("hub_name", Name, "jupyterhub"),
             pod_template=self._value("pod_template", PodPatch, {}),
             storage=None if self.section.get("storage", {}) is None else self._model("storage", Storage) or Storage(),
-            image_pull_secrets=self._value("image_pull_secrets", NameList, ()),
+            image_pull_secrets=self._value("image_pull_secrets", tuple[SecretName, ...], ()),
             connect=self._model("connect", Connect) or Connect(),
             off_peak=off_peak,
-            notices=tuple(_notices(catalog, workspaces, off_peak)),
+            notices=(),
         )
-        self._check_references(settings)
+        self._check_references()
+        self._check_patches(settings)
         if self.problems:
             raise ConfigurationError(self.problems)
-        return settings
+        return replace(settings, notices=(*not_enforced(settings), *hardly_meant(settings)))
 
     def _check_keys(self) -> None:
         if self.inherited is None:
@@ -140,13 +173,16 @@ class _Loader:
             where = f"{path}[{name!r}]"
             if not isinstance(entry, Mapping):
                 self.problems.append(f"{where}: found {entry!r}, allowed: a mapping")
-            elif name in _RESERVED:
+                continue
+            if model is GPUClass and name in _RESERVED:
                 self.problems.append(f"{where}: the name {name!r} has a meaning of its own; choose another")
-            else:
-                try:
-                    parsed[name] = model.model_validate({**entry, "name": name})
-                except ValidationError as error:
-                    self.problems.extend(problems_of(where, error, model))
+            if "name" in entry:
+                self.problems.append(f"{where}.name: unknown key; the name is {name!r} already")
+            try:
+                parsed[name] = model.model_validate({**entry, "name": name})
+            except ValidationError as error:
+                for problem in problems_of(where, error, model):
+                    self.problems.append(problem.replace(f"{where}.name: found", f"{path}: found the name", 1))
         return parsed
 
     def _model(self, key: str, model: type[M]) -> M | None:
@@ -170,42 +206,91 @@ class _Loader:
         try:
             return ZoneInfo(name)
         except (KeyError, TypeError, ValueError, OSError):
+            close = closest(name, available_timezones()) if isinstance(name, str) else None
+            hint = f"; did you mean {close!r}?" if close else ""
             self.problems.append(
-                f"{_SECTION}.{key}: found {name!r}, allowed: an IANA time zone such as America/Los_Angeles"
+                f"{_SECTION}.{key}: found {name!r}, allowed: an IANA time zone such as America/Los_Angeles{hint}"
             )
             return None
 
-    def _check_references(self, settings: Settings) -> None:
-        classes = self._declared("gpu_classes")
-        profiles = self._declared("profiles")
-        for profile in settings.catalog.profiles.values():
-            path = f"{_SECTION}.profiles[{profile.name!r}]"
-            self._known(f"{path}.gpu_classes", "GPU class", profile.gpu_classes, classes)
-        for space in settings.workspaces.values():
-            path = f"{_SECTION}.workspaces[{space.name!r}]"
-            self._known(f"{path}.profiles", "profile", space.profiles or (), profiles)
-            self._known(f"{path}.quota", "GPU class", space.quota or (), classes)
-            for index, exception in enumerate(space.exceptions):
-                self._known(f"{path}.exceptions[{index}].quota", "GPU class", exception.quota, classes)
+    def _check_references(self) -> None:
+        """Read from the section as written, so that an entry with a mistake of its own is checked and known, too."""
+        classes, profiles = list(self._written("gpu_classes")), list(self._written("profiles"))
+        for name, profile in self._written("profiles").items():
+            self._known(f"{_SECTION}.profiles[{name!r}].gpu_classes", "GPU class", profile.get("gpu_classes"), classes)
+        for name, space in self._written("workspaces").items():
+            path = f"{_SECTION}.workspaces[{name!r}]"
+            self._known(f"{path}.profiles", "profile", space.get("profiles"), profiles)
+            self._known(f"{path}.quota", "GPU class", space.get("quota"), classes)
+            exceptions = space.get("exceptions")
+            for index, exception in enumerate(exceptions if isinstance(exceptions, list | tuple) else ()):
+                if isinstance(exception, Mapping):
+                    self._known(f"{path}.exceptions[{index}].quota", "GPU class", exception.get("quota"), classes)
 
-    def _declared(self, key: str) -> Collection[str]:
-        """Names as written, so that an entry with a mistake of its own is not reported as unknown as well."""
-        entries = self.section.get(key, {})
-        return list(entries) if isinstance(entries, Mapping) else []
+    def _written(self, key: str) -> dict[str, Mapping[str, Any]]:
+        """The entries of a mapping as written; what is no mapping is an empty one."""
+        entries = self.section.get(key)
+        if not isinstance(entries, Mapping):
+            return {}
+        return {name: entry if isinstance(entry, Mapping) else {} for name, entry in entries.items()}
 
-    def _known(self, path: str, what: str, names: Iterable[str], known: Collection[str]) -> None:
-        for name in names:
-            if name not in known:
+    def _known(self, path: str, what: str, names: Any, known: Collection[str]) -> None:
+        if isinstance(names, str):
+            names = [names]
+        for name in names if isinstance(names, list | tuple | Mapping) else ():
+            if isinstance(name, str) and name not in known:
                 self.problems.append(f"{path}: found {name!r}, which is no {what}{nearest(name, known)}")
 
+    def _check_patches(self, settings: Settings) -> None:
+        """A patch cannot ask for GPUs: no quota would count them."""
+        resources = frozenset(offer.resource for offer in settings.catalog.offers())
+        for path, patch in settings.patches():
+            for resource in dict.fromkeys(gpus_in(patch, resources)):
+                self.problems.append(
+                    f"{_SECTION}.{path}: found {resource}, allowed: GPUs by gpus and gpu_classes only, so that the "
+                    "quota counts them"
+                )
 
-def _notices(catalog: Catalog, workspaces: Mapping[str, Workspace], off_peak: OffPeak | None) -> Iterable[str]:
+
+def not_enforced(settings: Settings) -> Iterator[str]:
+    """What is read and checked but has no effect in this version."""
     later = "is read and checked, but not enforced by this version"
-    for profile in catalog.profiles.values():
+    for profile in settings.catalog.profiles.values():
         if profile.idle is not None:
             yield f"{_SECTION}.profiles[{profile.name!r}].idle {later}"
-    for space in workspaces.values():
+    for space in settings.workspaces.values():
         if space.budget is not None:
             yield f"{_SECTION}.workspaces[{space.name!r}].budget {later}"
-    if off_peak is not None:
+    if settings.off_peak is not None:
         yield f"{_SECTION}.off_peak {later}"
+
+
+def hardly_meant(settings: Settings) -> Iterator[str]:
+    """What is allowed but cannot have the effect that its words suggest."""
+    for space in settings.workspaces.values():
+        path = f"{_SECTION}.workspaces[{space.name!r}]"
+        profiles = settings.catalog.profiles
+        offered = [profiles[name] for name in (profiles if space.profiles is None else space.profiles)]
+        classes = {name for profile in offered for name in profile.gpu_classes}
+        if not offered:
+            yield f"{path}.profiles: no profile is on offer, so nobody can start a server here"
+        if not space.members and not space.managers:
+            yield f"{path}.members: nobody belongs to this workspace"
+        for name in space.quota or ():
+            if name not in classes:
+                yield f"{path}.quota[{name!r}]: no profile of this workspace offers this GPU class"
+        for profile in offered:
+            if profile.gpus.min and not any(_ever_granted(space, name) for name in profile.gpu_classes):
+                yield f"{path}.profiles: {profile.name!r} needs a GPU, and the quota grants none of its GPU classes"
+        for index, exception in enumerate(space.exceptions):
+            if (space.ends and exception.from_ > space.ends) or (space.starts and exception.to < space.starts):
+                yield f"{path}.exceptions[{index}]: the workspace is closed on all of its days"
+            for other, later in enumerate(space.exceptions[index + 1 :], index + 1):
+                both = sorted(set(exception.quota) & set(later.quota))
+                if both and exception.from_ <= later.to and later.from_ <= exception.to:
+                    yield f"{path}.exceptions[{index}] and [{other}] overlap on {', '.join(both)}: the latter wins"
+
+
+def _ever_granted(space: Workspace, gpu_class: str) -> bool:
+    quotas = [space.quota or {}, *(exception.quota for exception in space.exceptions)]
+    return space.quota is None or any(quota.get(gpu_class, 0) for quota in quotas)

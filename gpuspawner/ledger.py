@@ -19,10 +19,15 @@ class Ledger:
     def __init__(self) -> None:
         self._holds: dict[Key, Held] = {}
         self._pods: dict[Key, Held] = {}
+        self._outgoing: set[Key] = set()
 
     def usage(self) -> list[Held]:
-        """What every server holds; where hold and pod are both there, the pod, which knows the class it landed on."""
-        return list({**self._holds, **self._pods}.values())
+        """What every server holds; where hold and pod are both there, the pod, which knows the class it landed on.
+
+        Where the pod is that of an earlier launch both count: it takes its GPU until it is gone.
+        """
+        waiting = (held for key, held in self._holds.items() if key not in self._pods or key in self._outgoing)
+        return [*self._pods.values(), *waiting]
 
     def admit(self, decide: Callable[[list[Held]], Granted]) -> Granted:
         """Decide with the usage of this instant, and hold what was granted before anybody else can ask.
@@ -31,18 +36,25 @@ class Ledger:
         ``decide`` raises passes through and nothing is held.
         """
         granted = decide(self.usage())
-        self._holds[granted.held.key] = granted.held
+        key = granted.held.key
+        self._holds[key] = granted.held
+        if key in self._pods:
+            self._outgoing.add(key)
         return granted
 
     def release(self, key: Key) -> None:
         """The launch failed or its server has stopped: the hold ends. A pod that still runs goes on counting."""
         self._holds.pop(key, None)
+        self._outgoing.discard(key)
 
     def pod_runs(self, held: Held) -> None:
         """A pod that takes resources was seen; from now on it is what counts."""
         self._pods[held.key] = held
 
     def pod_ended(self, key: Key) -> None:
-        """The pod is gone or has ended, and with it whatever was held for its server."""
+        """The pod is gone or has ended, and with it whatever was held for its server, but for a launch since then."""
         self._pods.pop(key, None)
-        self._holds.pop(key, None)
+        if key in self._outgoing:
+            self._outgoing.discard(key)
+        else:
+            self._holds.pop(key, None)

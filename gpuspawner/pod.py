@@ -1,16 +1,19 @@
 """LaunchRequest -> Pod, Secret and PersistentVolumeClaim manifests. Pure."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Decimal
 from hashlib import sha256
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from gpuspawner.admission import Granted, Held
 from gpuspawner.catalog import gpu_node_labels
 from gpuspawner.config import Settings
+from gpuspawner.pod_patch import CONTAINER
+from gpuspawner.quantity import parse_quantity
 from gpuspawner.strategic_merge import strategic_merge
 
 __all__ = [
@@ -28,7 +31,6 @@ __all__ = [
 ]
 
 COMPONENT = "singleuser-server"
-CONTAINER = "notebook"
 HUB_LABEL = "gpuspawner/hub"
 WORKSPACE_LABEL = "gpuspawner/workspace"
 PROFILE_LABEL = "gpuspawner/profile"
@@ -42,12 +44,22 @@ _SECRET_VARIABLES = frozenset({"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"})
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What JupyterHub wants to run: environment, command (None: the image's own) and arguments, and the port."""
+    """What JupyterHub wants to run: environment, command (None: the image's own) and arguments, and the port.
+
+    ``base_path`` begins and ends with a slash; ``answers_within`` are the seconds its process may take to answer.
+    """
 
     environment: Mapping[str, str]
     command: Sequence[str] | None
     arguments: Sequence[str]
     port: int = 8888
+    base_path: str = "/"
+    answers_within: float = 30.0
+
+    def url(self, address: str) -> str:
+        """The server's URL in a pod of this IP address."""
+        host = f"[{address}]" if ":" in address else address
+        return f"http://{host}:{self.port}{self.base_path}"
 
 
 def safe_slug(text: str, limit: int = 32) -> str:
@@ -121,7 +133,10 @@ def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str,
 
     ``pod_template`` and the ``pod`` patches of the workspace, the profile and the GPU class are merged over it in
     this order. What quota and placement rest on is put in last and cannot be patched away: the labels and
-    annotations of gpuspawner, and the node affinity and tolerations of the GPU, which are added to those patched in.
+    annotations of gpuspawner; the limits of the notebook container, of which a patch may request less CPU and memory
+    but never more, nor another number of GPUs; the runtime; and the node affinity and tolerations of the GPU, which
+    are added to those patched in. The notebook is the first container, and its own variables come before those
+    patched in, which may refer to them as ``$(NAME)``.
     """
     asked = granted.request
     template = {"metadata": {}, "spec": _spec(granted, server, settings)}
@@ -132,9 +147,11 @@ def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str,
     ]
     if granted.placements:
         patches.append(settings.catalog.gpu_classes[granted.placements[0].gpu_class].pod)
+    ours = template["spec"]
     for patch in patches:
         template = strategic_merge(template, patch)
     metadata, spec = template["metadata"], template["spec"]
+    _keep(spec, ours)
     _add_affinity(spec, granted, settings)
     spec["tolerations"] = [*spec.get("tolerations", []), *_tolerations(granted, settings)]
     metadata["name"] = pod_name(asked.user, asked.server)
@@ -155,27 +172,34 @@ def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str,
         **metadata.get("annotations", {}),
         USER: asked.user,
         SERVER: asked.server,
-        HELD: json.dumps(asdict(granted.held), separators=(",", ":")),
+        HELD: _Amounts(**{name: getattr(granted.held, name) for name in _Amounts.model_fields}).model_dump_json(),
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def held_of(annotations: Mapping[str, str], settings: Settings) -> Held | None:
-    """What a pod of ours holds, read back from its annotations; None where they are not what we wrote."""
+    """What a pod of ours holds, read back from its annotations; None where they are not what we wrote.
+
+    A GPU class that the configuration knows no more is left out.
+    """
     try:
-        found = json.loads(annotations[HELD])
-        held = Held(
-            user=annotations[USER],
-            server=annotations[SERVER],
-            workspace=str(found["workspace"]),
-            gpu_classes=tuple(name for name in found["gpu_classes"] if name in settings.catalog.gpu_classes),
-            gpus=int(found["gpus"]),
-            cpu=float(found["cpu"]),
-            memory=int(found["memory"]),
-        )
-    except (KeyError, TypeError, ValueError):
+        found = _Amounts.model_validate_json(annotations[HELD])
+        held = Held(annotations[USER], annotations[SERVER], **found.model_dump())
+    except (KeyError, ValidationError):
         return None
-    return held if min(held.gpus, held.cpu, held.memory) >= 0 else None
+    return replace(held, gpu_classes=tuple(name for name in held.gpu_classes if name in settings.catalog.gpu_classes))
+
+
+class _Amounts(BaseModel):
+    """The annotation that says what a pod holds, besides its user and server."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    workspace: str
+    gpu_classes: tuple[str, ...]
+    gpus: NonNegativeInt
+    cpu: NonNegativeFloat
+    memory: NonNegativeInt
 
 
 def _common_labels(settings: Settings) -> dict[str, str]:
@@ -231,8 +255,17 @@ def _spec(granted: Granted, server: Server, settings: Settings) -> dict[str, Any
 
 
 def _environment(user: str, name: str, granted: Granted, server: Server) -> list[dict[str, Any]]:
-    """Kubernetes expands ``$(VAR)`` in values, so a literal ``$`` from JupyterHub is doubled."""
-    plain = {key: value for key, value in server.environment.items() if key not in _SECRET_VARIABLES}
+    """Kubernetes expands ``$(VAR)`` in values, so a literal ``$`` from JupyterHub is doubled.
+
+    ``NVIDIA_VISIBLE_DEVICES`` is never JupyterHub's: with a GPU the device plugin sets it, and a value here would
+    override that; without one, ``void`` hides the GPUs that older NVIDIA runtimes show to every container. AMD's and
+    Intel's are seen only where their device plugin mounts them.
+    """
+    plain = {
+        key: value
+        for key, value in server.environment.items()
+        if key not in _SECRET_VARIABLES and key != "NVIDIA_VISIBLE_DEVICES"
+    }
     plain["GPUSPAWNER_WORKSPACE"] = granted.request.workspace
     plain["GPUSPAWNER_PROFILE"] = granted.request.profile
     if granted.placements:
@@ -248,6 +281,22 @@ def _environment(user: str, name: str, granted: Granted, server: Server) -> list
     return variables
 
 
+def _keep(spec: dict[str, Any], ours: Mapping[str, Any]) -> None:
+    """Put back what patches may not take from the spec as built: the runtime, and the notebook's place and limits."""
+    spec["activeDeadlineSeconds"] = ours["activeDeadlineSeconds"]
+    spec["containers"].sort(key=lambda container: container["name"] != CONTAINER)
+    container, built = spec["containers"][0], ours["containers"][0]
+    names = [variable["name"] for variable in built["env"]]
+    container.get("env", []).sort(key=lambda variable: variable["name"] not in names)
+    resources = container.setdefault("resources", {})
+    limits = built["resources"]["limits"]
+    resources["limits"] = {**resources.get("limits", {}), **limits}
+    requests = resources["requests"] = {**limits, **resources.get("requests", {})}
+    for name, limit in limits.items():
+        if name not in ("cpu", "memory") or parse_quantity(requests[name]) > parse_quantity(limit):
+            requests[name] = limit
+
+
 def _add_affinity(spec: dict[str, Any], granted: Granted, settings: Settings) -> None:
     """And the launch's own node terms with those patched in: terms are or-ed, the expressions within one and-ed."""
     ours, preferred = _node_terms(granted, settings)
@@ -256,7 +305,7 @@ def _add_affinity(spec: dict[str, Any], granted: Granted, settings: Settings) ->
     node = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
     if ours:
         required = node.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
-        theirs = required.get("nodeSelectorTerms") or [{}]
+        theirs = [term for term in required.get("nodeSelectorTerms", ()) if term] or [{}]
         required["nodeSelectorTerms"] = [
             {**term, "matchExpressions": [*term.get("matchExpressions", []), *expressions]}
             for term in theirs
@@ -275,14 +324,13 @@ def _node_terms(granted: Granted, settings: Settings) -> tuple[list[list[dict[st
         return [without], []
     terms = [[r.manifest() for r in placement.offer.requirements] for placement in granted.placements]
     classes = granted.gpu_classes
-    preferred = [
-        {
-            "weight": 100 - 99 * classes.index(placement.gpu_class) // len(classes),
-            "preference": {"matchExpressions": expressions},
-        }
-        for placement, expressions in zip(granted.placements, terms, strict=True)
-        if len(classes) > 1 and expressions
-    ]
+    preferred = []
+    for placement, expressions in zip(granted.placements, terms, strict=True):
+        if len(classes) == 1 or not expressions:
+            # Every node with the resource is meant: nothing after it can be told from it.
+            break
+        weight = 100 - 99 * classes.index(placement.gpu_class) // len(classes)
+        preferred.append({"weight": weight, "preference": {"matchExpressions": expressions}})
     return ([] if [] in terms else terms), preferred
 
 
@@ -303,8 +351,8 @@ def _tolerations(granted: Granted, settings: Settings) -> list[dict[str, str]]:
 
 
 def _quantity(amount: float | int) -> str:
-    """A Kubernetes quantity that says exactly this number."""
+    """A Kubernetes quantity that says exactly this number, to thousandths."""
     number = Decimal(str(amount))
     if number == number.to_integral_value():
         return str(int(number))
-    return f"{int(number * 1000)}m"
+    return f"{(number * 1000).to_integral_value(ROUND_CEILING)}m"

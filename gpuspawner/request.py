@@ -3,15 +3,13 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Generic, TypeVar
 
 from gpuspawner.catalog import Profile
 from gpuspawner.config import Settings
 from gpuspawner.errors import BadRequestError, DeniedError
-from gpuspawner.quantity import format_bytes, format_cores, format_duration
-from gpuspawner.schema import Bytes, Cores, Range, Seconds, nearest
+from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_cores, say_gpus, say_memory
+from gpuspawner.schema import Range, closest, read_bytes, read_cores, read_seconds
 from gpuspawner.workspace import DEFAULT_WORKSPACE, Workspace
 
 __all__ = ["OPTIONS", "LaunchRequest", "grants", "parse_request", "profiles_of"]
@@ -67,31 +65,27 @@ def parse_request(
 ) -> LaunchRequest:
     """Check what a member asked for, by form, REST API or command line, against what this login may ask for.
 
-    ``workspaces`` are the open workspaces of the login. Absent and empty options take the profile's defaults.
+    ``workspaces`` are the open workspaces of the login. Absent and empty options take the profile's defaults; where
+    those ask for a GPU that the workspace does not grant, the launch is one without GPU. To name a ``gpu_class`` and
+    no number is to ask for a GPU.
 
     Raises
     ------
     BadRequestError
         Naming the option, what was found and what is allowed.
     DeniedError
-        Where the login belongs to no open workspace.
+        Where the login belongs to no open workspace, or its workspace offers no profile.
     """
-    unknown = [key for key in options if key not in OPTIONS]
-    if unknown:
-        key = str(unknown[0])
-        raise BadRequestError(
-            f"{_show(key)} is not an option of a launch{nearest(key, OPTIONS)}.", "Leave it out or mend its name."
-        )
-    given = {key: value for key, value in options.items() if value not in (None, "", [])}
+    _check_keys(options)
+    given = {key: value.strip() if isinstance(value, str) else value for key, value in options.items()}
+    given = {key: value for key, value in given.items() if value not in (None, "", [], ())}
     workspace = _workspace(given.get("workspace"), workspaces, settings)
     offered = profiles_of(workspace, settings)
     if not offered:
         raise DeniedError(f"{workspace.title} offers no profile.", "Ask its managers or the administrator.")
     profile = offered[_choice("profile", given.get("profile"), offered, next(iter(offered)), workspace.title)]
     granted = grants(workspace, profile, day)
-    gpus = _amount("gpus", given.get("gpus"), profile.gpus, _whole, str, profile)
-    if gpus and not granted and "gpus" not in given:
-        gpus = 0
+    gpus = _gpus(given, profile, granted)
     return LaunchRequest(
         user=user,
         server=server,
@@ -99,20 +93,24 @@ def parse_request(
         profile=profile.name,
         gpu_classes=_gpu_classes(given.get("gpu_class"), profile, granted, workspace, settings) if gpus else (),
         gpus=gpus,
-        cpu=_amount("cpu", given.get("cpu"), profile.cpu, TypeAdapter(Cores).validate_python, format_cores, profile),
-        memory=_amount(
-            "memory", given.get("memory"), profile.memory, TypeAdapter(Bytes).validate_python, format_bytes, profile
-        ),
-        runtime=_amount(
-            "runtime",
-            given.get("runtime"),
-            profile.runtime,
-            TypeAdapter(Seconds).validate_python,
-            format_duration,
-            profile,
-        ),
+        cpu=_CPU.read(given.get("cpu"), profile.cpu, profile),
+        memory=_MEMORY.read(given.get("memory"), profile.memory, profile),
+        runtime=_RUNTIME.read(given.get("runtime"), profile.runtime, profile),
         image=_image(given.get("image"), profile),
     )
+
+
+def _check_keys(options: Mapping[str, Any]) -> None:
+    for key in options:
+        if key not in OPTIONS:
+            raise BadRequestError(
+                f"{_show(key)} is not an option of a launch.", _did_you_mean(str(key), OPTIONS, "The options are")
+            )
+
+
+def _did_you_mean(name: str, known: Collection[str], otherwise: str) -> str:
+    close = closest(name, known)
+    return f"Did you mean {close!r}?" if close is not None else f"{otherwise} {', '.join(known)}."
 
 
 def _workspace(found: Any, mine: Collection[str], settings: Settings) -> Workspace:
@@ -129,13 +127,21 @@ def _workspace(found: Any, mine: Collection[str], settings: Settings) -> Workspa
 def _choice(option: str, found: Any, known: Collection[str], default: str, where: str) -> str:
     if found is None:
         return default
-    if isinstance(found, str) and found in known:
-        return found
-    if isinstance(found, str):
+    if not isinstance(found, str):
+        raise BadRequestError(f"{option} must be one name, not {_show(found)}.", f"Choose from {', '.join(known)}.")
+    if found not in known:
         raise BadRequestError(
-            f"{option} {_show(found)} is not on offer to {where}{nearest(found, known)}.", "Choose one that is."
+            f"The {option} {_show(found)} is not on offer to {where}.", _did_you_mean(found, known, "Choose from")
         )
-    raise BadRequestError(f"{option} must be one name, not {_show(found)}.", f"Known: {', '.join(known)}.")
+    return found
+
+
+def _gpus(given: Mapping[str, Any], profile: Profile, granted: tuple[str, ...]) -> int:
+    found = given.get("gpus")
+    if found is None and "gpu_class" in given:
+        found = max(1, profile.gpus.default)
+    gpus = _GPUS.read(found, profile.gpus, profile)
+    return gpus if found is not None or granted or profile.gpus.min else 0
 
 
 def _gpu_classes(
@@ -143,7 +149,8 @@ def _gpu_classes(
 ) -> tuple[str, ...]:
     if not granted:
         raise BadRequestError(
-            f"{workspace.title} grants no GPU for the profile {profile.title}.", "Ask for 0 GPUs or another profile."
+            f"{workspace.title} grants no GPU for the profile {profile.title}.",
+            "Choose another profile." if profile.gpus.min else "Ask for 0 GPUs, or choose another profile.",
         )
     if found is None:
         return granted[:1]
@@ -151,7 +158,7 @@ def _gpu_classes(
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise BadRequestError(
             f"gpu_class must be a name, a list of names or {ANY!r}, not {_show(found)}.",
-            f"Known: {', '.join(granted)}.",
+            f"Choose from {', '.join(granted)}.",
         )
     if ANY in names:
         if len(names) > 1:
@@ -163,42 +170,56 @@ def _gpu_classes(
             where = workspace.title if in_profile else f"the profile {profile.title}"
             title = settings.catalog.gpu_classes[name].title if in_profile else _show(name)
             raise BadRequestError(
-                f"GPU class {title} is not granted in {where}{nearest(name, granted)}.", "Choose one that is."
+                f"The GPU class {title} is not on offer in {where}.", _did_you_mean(name, granted, "Choose from")
             )
     return tuple(dict.fromkeys(names))
 
 
-def _amount(
-    option: str,
-    found: Any,
-    allowed: Range[N],
-    parse: Callable[[Any], N],
-    show: Callable[[N], str],
-    profile: Profile,
-) -> N:
-    if found is None:
-        return allowed.default
-    bounds = show(allowed.min) if allowed.min == allowed.max else f"{show(allowed.min)} to {show(allowed.max)}"
-    try:
-        value = parse(found)
-    except (ValidationError, ValueError):
-        raise BadRequestError(
-            f"{option} {_show(found)} cannot be understood.", f"The profile {profile.title} allows {bounds}."
-        ) from None
-    if not allowed.min <= value <= allowed.max:
-        raise BadRequestError(
-            f"You asked for {option} {show(value)}; the profile {profile.title} allows {bounds}.",
-            f"Ask for {'at most ' + show(allowed.max) if value > allowed.max else 'at least ' + show(allowed.min)}.",
-        )
-    return value
+@dataclass(frozen=True, slots=True)
+class _Amount(Generic[N]):
+    """How an amount is parsed, and said: bare in a range, and as what somebody asked for."""
+
+    option: str
+    parse: Callable[[Any], N]
+    show: Callable[[N], str]
+    say: Callable[[N], str]
+
+    def read(self, found: Any, allowed: Range[N], profile: Profile) -> N:
+        """The amount asked for, or the default; BadRequestError where it is not within the range."""
+        if found is None:
+            return allowed.default
+        least, most = self.show(allowed.min), self.show(allowed.max)
+        bounds = f"only {most}" if allowed.min == allowed.max else f"{least} to {most}"
+        try:
+            value = self.parse(found)
+        except ValueError:
+            raise BadRequestError(
+                f"{self.option} {_show(found)} cannot be understood.", f"The profile {profile.title} allows {bounds}."
+            ) from None
+        if value > allowed.max and not allowed.max:
+            raise BadRequestError(
+                f"You asked for {self.say(value)}; the profile {profile.title} offers none.", "Choose another profile."
+            )
+        if not allowed.min <= value <= allowed.max:
+            bound = f"at most {most}" if value > allowed.max else f"at least {least}"
+            raise BadRequestError(
+                f"You asked for {self.say(value)}; the profile {profile.title} allows {bounds}.", f"Ask for {bound}."
+            )
+        return value
 
 
 def _whole(value: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
         return int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9:
-        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**9 and value == int(value):
+        return int(value)
     raise ValueError("not a whole number")
+
+
+_GPUS: _Amount[int] = _Amount("gpus", _whole, str, say_gpus)
+_CPU: _Amount[float] = _Amount("cpu", read_cores, format_cores, say_cores)
+_MEMORY: _Amount[int] = _Amount("memory", read_bytes, format_bytes, say_memory)
+_RUNTIME: _Amount[int] = _Amount("runtime", read_seconds, format_duration, lambda s: f"{format_duration(s)} of runtime")
 
 
 def _image(found: Any, profile: Profile) -> str:
@@ -212,5 +233,5 @@ def _image(found: Any, profile: Profile) -> str:
 
 def _show(value: Any) -> str:
     """A value from outside, short enough for a sentence."""
-    text = repr(value)
+    text = repr(value[:100]) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,12 +1,16 @@
 """The vocabulary of the configuration: quantities, durations, dates and names, and how a mistake in them is told."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
+from decimal import ROUND_CEILING, Decimal
 from difflib import get_close_matches
+from itertools import groupby
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from gpuspawner.quantity import parse_duration, parse_quantity
 
@@ -17,102 +21,126 @@ __all__ = [
     "Day",
     "Name",
     "NameList",
-    "PodPatch",
     "Range",
     "ResourceName",
     "Schema",
     "Seconds",
+    "SecretName",
+    "closest",
     "nearest",
     "problems_of",
+    "read_bytes",
+    "read_cores",
+    "read_seconds",
 ]
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?", re.ASCII)
-
-_RESOURCE = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_MOST_BYTES = 2**63 - 1
+_MOST_CORES = 10**6
+# Kubernetes' bound of activeDeadlineSeconds.
+_MOST_SECONDS = 2**31 - 1
 
 
 class Schema(BaseModel):
     """A part of the configuration: immutable, and an unknown key in it is a mistake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
-def _name(value: str) -> str:
-    if _NAME.fullmatch(value) is None:
-        raise ValueError("1 to 63 of a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit")
-    return value
+def read_bytes(value: Any) -> int:
+    """Bytes, from a number or a Kubernetes quantity, rounded up to whole ones. ValueError says what is allowed."""
+    allowed = "a Kubernetes quantity of bytes such as 8G or 40Gi"
+    with suppress(ValueError):
+        amount = _number(value)
+        if 0 < amount < 1:
+            allowed += " (m means thousandths, M is mega)"
+        elif 0 <= amount <= _MOST_BYTES:
+            return int(amount.to_integral_value(ROUND_CEILING))
+    raise ValueError(allowed)
 
 
-def _bytes(value: Any) -> int:
-    if not isinstance(value, str | int) or isinstance(value, bool) or (amount := parse_quantity(value)) < 0:
-        raise ValueError("a Kubernetes quantity of bytes such as 8G or 40Gi")
-    return int(amount)
+def read_cores(value: Any) -> float:
+    """CPU cores, from a number or a Kubernetes quantity, rounded up to thousandths. ValueError says what is allowed."""
+    with suppress(ValueError):
+        amount = _number(value)
+        if 0 <= amount <= _MOST_CORES:
+            return float(amount.quantize(Decimal("0.001"), ROUND_CEILING))
+    raise ValueError("a number of CPU cores such as 2, 0.5 or 500m")
 
 
-def _cores(value: Any) -> float:
-    if not isinstance(value, str | int | float) or isinstance(value, bool) or (amount := parse_quantity(value)) < 0:
-        raise ValueError("a number of CPU cores such as 2, 0.5 or 500m")
-    return float(amount)
+def read_seconds(value: Any) -> int:
+    """Seconds, from a number or a duration. ValueError says what is allowed."""
+    with suppress(ValueError):
+        if isinstance(value, str | int | float) and (seconds := parse_duration(value)) <= _MOST_SECONDS:
+            return seconds
+    raise ValueError("a duration such as 30m, 6h or 1h30m")
 
 
-def _seconds(value: Any) -> int:
+def _number(value: Any) -> Decimal:
     if not isinstance(value, str | int | float):
-        raise ValueError("a duration such as 30m, 6h or 1h30m")
-    return parse_duration(value)
+        raise ValueError("not a quantity")
+    return parse_quantity(value)
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_SECONDS:
         raise ValueError("a whole number, 0 or more")
     return value
 
 
 def _day(value: Any) -> date:
-    if isinstance(value, datetime):
-        raise ValueError("a date without a time, such as 2026-09-21")
-    if isinstance(value, date):
+    if isinstance(value, date) and not isinstance(value, datetime):
         return value
-    try:
+    with suppress(TypeError, ValueError):
         return date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError("a date such as 2026-09-21") from None
+    raise ValueError("a date such as 2026-09-21")
+
+
+def _matching(pattern: re.Pattern[str], allowed: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if pattern.fullmatch(value) is None:
+            raise ValueError(allowed)
+        return value
+
+    return AfterValidator(check)
 
 
 def _list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _pod_patch(value: dict[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(value) - {"metadata", "spec"})
-    if unknown:
-        raise ValueError(f"a PodTemplateSpec has metadata and spec, not {', '.join(map(str, unknown))}")
-    return value
+def _no_name_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each name once, not {', '.join(map(repr, twice))} twice")
+    return names
 
 
-def _resource(value: str) -> str:
-    if _RESOURCE.fullmatch(value) is None:
-        raise ValueError("an extended resource with its vendor's domain, such as nvidia.com/gpu")
-    return value
-
-
-ResourceName = Annotated[str, AfterValidator(_resource)]
+ResourceName = Annotated[
+    str, _matching(_RESOURCE, "an extended resource with its vendor's domain, such as nvidia.com/gpu")
+]
 """The name of an extended resource."""
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[
+    str,
+    _matching(_NAME, "1 to 63 characters of a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit"),
+]
 """A name that is safe as a Kubernetes label value."""
-NameList = Annotated[tuple[str, ...], BeforeValidator(_list)]
+SecretName = Annotated[str, _matching(_SUBDOMAIN, "the name of a Secret: characters of a-z, 0-9, '-' and '.'")]
+"""The name of an object that Kubernetes names like a DNS subdomain."""
+NameList = Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(_no_name_twice)]
 """One name or a list of names."""
-Bytes = Annotated[int, BeforeValidator(_bytes)]
+Bytes = Annotated[int, BeforeValidator(read_bytes)]
 """Bytes, written as a Kubernetes quantity: ``"8G"`` is 8e9, ``"40Gi"`` is 40 * 2**30."""
-Cores = Annotated[float, BeforeValidator(_cores)]
+Cores = Annotated[float, BeforeValidator(read_cores)]
 """CPU cores, written as a Kubernetes quantity: ``2`` or ``"500m"``."""
-Seconds = Annotated[int, BeforeValidator(_seconds)]
+Seconds = Annotated[int, BeforeValidator(read_seconds)]
 """Seconds, written as a duration: ``"6h"``, ``"1h30m"``."""
 Count = Annotated[int, BeforeValidator(_count)]
 """A whole number, 0 or more."""
 Day = Annotated[date, BeforeValidator(_day)]
 """A calendar day in the hub's time zone, written ``"2026-09-21"``."""
-PodPatch = Annotated[dict[str, Any], AfterValidator(_pod_patch)]
-"""A strategic merge patch of a PodTemplateSpec: ``{"metadata": {...}, "spec": {...}}``."""
 
 
 N = TypeVar("N", int, float)
@@ -131,20 +159,18 @@ class Range(Schema, Generic[N]):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            filled = dict(value)
-            if "default" in filled:
-                filled.setdefault("max", filled["default"])
-                filled.setdefault("min", filled["default"])
-            return filled
-        return value if isinstance(value, Range) else {"default": value, "min": value, "max": value}
+        if isinstance(value, Range):
+            return value
+        if not isinstance(value, Mapping):
+            return {"default": value, "min": value, "max": value}
+        if "default" not in value:
+            raise ValueError('one value, or a mapping with "default" and, around it, "min" and "max"')
+        return {"min": value["default"], "max": value["default"], **value}
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.min <= self.default <= self.max:
-            raise ValueError(
-                f"min <= default <= max, not min {self.min}, default {self.default}, max {self.max}",
-            )
+            raise ValueError("min, default and max in ascending order")
         return self
 
     def clamp(self, value: N) -> N:
@@ -152,62 +178,112 @@ class Range(Schema, Generic[N]):
         return max(self.min, min(self.max, value))
 
 
+def closest(name: str, known: Collection[str]) -> str | None:
+    """The known name that ``name`` was probably meant to be, or None."""
+    close = get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
 def nearest(name: str, known: Collection[str]) -> str:
     """``"; did you mean 'pytorch'?"`` or, without a close match, the known names; for the end of a message."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    close = closest(name, known)
+    if close is not None:
+        return f"; did you mean {close!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else "; none is defined"
 
 
 def problems_of(path: str, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """Each mistake of a pydantic error in one line: path, what was found, what is allowed."""
-    told = set()
-    for mistake in error.errors(include_url=False):
-        loc = [part for part in mistake["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
-        found, allowed = _short(mistake["input"]), _allowed(mistake["msg"])
-        if (tuple(loc[:-1]), found, allowed) in told:
-            continue
-        told.add((tuple(loc[:-1]), found, allowed))
-        where = path + "".join(f"[{part!r}]" if isinstance(part, int) else f".{part}" for part in loc)
-        if mistake["type"] == "extra_forbidden":
-            yield f"{where}: unknown key{nearest(str(loc[-1]), _keys(model, loc[:-1]))}"
-        elif mistake["type"] == "missing":
-            yield f"{where}: missing; it is required"
-        else:
-            yield f"{where}: found {found}, allowed: {allowed}"
+    """Each mistake of a pydantic error in one line: path, what was found, what is allowed.
+
+    A single value that stands for several fields, as in :class:`Range`, is one mistake.
+    """
+
+    mistakes = error.errors(include_url=False)
+    inside = {tuple(_place(mistake)[:-2]) for mistake in mistakes}
+    # A list whose items are all mistaken is reported as empty, too.
+    mistakes = [m for m in mistakes if m["type"] != "too_short" or tuple(_place(m)) not in inside]
+    for _, same in groupby(mistakes, key=_sameness):
+        first, *others = same
+        place = _place(first)[:-1] if others else _place(first)
+        yield path + "".join(map(_step, place)) + ": " + _mistake(first, model)
+
+
+def _sameness(mistake: ErrorDetails) -> tuple[Any, ...]:
+    place = _place(mistake)
+    if mistake["type"] in ("extra_forbidden", "missing"):
+        return (*place,)
+    return (*place[:-1], repr(mistake["input"]), _allowed(mistake))
+
+
+def _place(mistake: ErrorDetails) -> list[str | int]:
+    """Where it is, without the steps that name pydantic's own machinery."""
+    return [part for part in mistake["loc"] if isinstance(part, int) or not part.startswith("function-")]
+
+
+def _step(part: str | int) -> str:
+    return f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]"
+
+
+def _mistake(mistake: ErrorDetails, model: type[BaseModel]) -> str:
+    place = _place(mistake)
+    if mistake["type"] == "extra_forbidden":
+        return f"unknown key{nearest(str(place[-1]), _keys(model, place[:-1]))}"
+    if mistake["type"] == "missing":
+        return "missing; it is required"
+    return f"found {_short(mistake['input'])}, allowed: {_allowed(mistake)}"
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr({key: value[key] for key in value if key != "name"} if isinstance(value, dict) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-_PHRASES = ("Value error, ", "Input should be ", "String should ", "Tuple should ", "a valid ", "have ")
+# pydantic's kinds of mistake in the words of an administrator.
+_ALLOWED: Mapping[str, str] = {
+    "bool": "True or False",
+    "dict": "a mapping",
+    "finite_number": "a number",
+    "float": "a number",
+    "greater_than_equal": "{ge:g} or more",
+    "int": "a whole number",
+    "less_than_equal": "{le:g} or less",
+    "list": "a list",
+    "literal": "{expected}",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "string": "text",
+    "string_too_short": "text that is not empty",
+    "too_short": "a list that is not empty",
+    "tuple": "a list",
+}
 
 
-def _allowed(message: str) -> str:
-    for phrase in _PHRASES:
-        message = message.removeprefix(phrase)
-    return message.removesuffix(" after validation, not 0")
+def _allowed(mistake: ErrorDetails) -> str:
+    kind = mistake["type"]
+    words = _ALLOWED.get(kind) or _ALLOWED.get(kind.split("_")[0])
+    if words is None or kind == "value_error":
+        return mistake["msg"].removeprefix("Value error, ")
+    return words.format(**mistake.get("ctx", {}))
 
 
-def _keys(model: type[BaseModel], loc: list[Any]) -> list[str]:
-    """The keys known where ``loc`` leads to, following the models' own annotations."""
-    current = {model}
-    for part in loc:
-        fields = [
-            field
-            for candidate in current
-            for name, field in candidate.model_fields.items()
-            if part == (field.alias or name)
-        ]
-        if fields:
-            current = {found for field in fields for found in _models(field.annotation)}
-    return [field.alias or name for candidate in current for name, field in candidate.model_fields.items()]
+def _keys(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The keys known at a place: every step that names a field leads into the models of that field."""
+    models = {model}
+    for part in place:
+        inner = {found for candidate in models for found in _models_of(candidate, part)}
+        models = inner or models
+    known = {field.alias or name for candidate in models for name, field in candidate.model_fields.items()}
+    return sorted(known - {"name"})
 
 
-def _models(annotation: Any) -> set[type[BaseModel]]:
+def _models_of(model: type[BaseModel], key: str | int) -> Iterator[type[BaseModel]]:
+    for name, field in model.model_fields.items():
+        if key == (field.alias or name):
+            yield from _models(field.annotation)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {annotation}
-    return {found for argument in get_args(annotation) for found in _models(argument)}
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

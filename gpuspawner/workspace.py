@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gpuspawner.quantity import format_bytes, format_cores
-from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, PodPatch, Schema
+from gpuspawner.pod_patch import PodPatch
+from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, Schema
 
 __all__ = ["Budget", "ClaimRule", "Limits", "PerMember", "QuotaException", "Workspace", "memberships"]
 
@@ -20,8 +20,9 @@ DEFAULT_WORKSPACE = "everyone"
 class ClaimRule(Schema):
     """Membership by a claim of the login: ``{"claim": "groups", "matches": "course:cse151a:*"}``.
 
-    ``claim`` is a key of the login's claims, or a dotted path into nested ones; where its value is a list, any
-    element may match. ``matches`` is a glob and, like ``equals``, heeds upper and lower case.
+    ``claim`` is a key of the login's claims, or a dotted path into nested ones (``"realm_access.roles"``); where a
+    value is a list, any element may match. ``matches`` is a glob and, like ``equals``, heeds upper and lower case.
+    Numbers are compared as they are written; True, False and null match nothing.
     """
 
     claim: str = Field(min_length=1)
@@ -42,14 +43,16 @@ class ClaimRule(Schema):
         )
 
 
-def _values(claims: Mapping[str, Any], path: str) -> list[str]:
-    found: Any = claims.get(path)
-    if found is None:
-        found = claims
-        for part in path.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-    values = found if isinstance(found, list | tuple | set | frozenset) else [found]
-    return [str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
+def _values(found: Any, path: str) -> list[str]:
+    """Every text and number at a dotted path. A key may have dots of its own; in a list every element counts."""
+    if isinstance(found, list | tuple | set | frozenset):
+        return [value for element in found for value in _values(element, path)]
+    if not path:
+        return [str(found)] if isinstance(found, str | int | float) and not isinstance(found, bool) else []
+    if not isinstance(found, Mapping):
+        return []
+    ends = [at for at, letter in enumerate(path) if letter == "."] + [len(path)]
+    return [value for at in ends if path[:at] in found for value in _values(found[path[:at]], path[at + 1 :])]
 
 
 class PerMember(Schema):
@@ -80,7 +83,7 @@ class QuotaException(Schema):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.to < self.from_:
-            raise ValueError(f"from on or before to, not {self.from_} to {self.to}")
+            raise ValueError("a day to that is not before the day from")
         return self
 
 
@@ -134,7 +137,7 @@ class Workspace(Schema):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.starts and self.ends and self.ends < self.starts:
-            raise ValueError(f"starts on or before ends, not {self.starts} to {self.ends}")
+            raise ValueError("a day ends that is not before the day starts")
         return self
 
     @property
@@ -178,17 +181,3 @@ def memberships(
     return frozenset(
         name for name, space in workspaces.items() if space.is_open(at.date()) and space.is_member(user, claims)
     )
-
-
-def describe(per_member: PerMember) -> str:
-    """The per-member limits in words: ``"1 GPU, 8 CPU cores, 64 GB memory, 2 servers"``."""
-    parts = []
-    if per_member.gpus is not None:
-        parts.append(f"{per_member.gpus} GPU{'' if per_member.gpus == 1 else 's'}")
-    if per_member.cpu is not None:
-        parts.append(f"{format_cores(per_member.cpu)} CPU cores")
-    if per_member.memory is not None:
-        parts.append(f"{format_bytes(per_member.memory)} memory")
-    if per_member.servers is not None:
-        parts.append(f"{per_member.servers} server{'' if per_member.servers == 1 else 's'}")
-    return ", ".join(parts)
