@@ -136,6 +136,9 @@ class EventFeed:
                 retry_after = error.retry_after if isinstance(error, ApiError) else None
                 pause = max(min(_LONGEST_PAUSE, 0.5 * 2 ** min(failures, 10)), retry_after or 0.0)
                 logger.info("The watch of events in %s is interrupted: %s", namespace, error)
+            except Exception:  # whatever it was, the next launch wants its events
+                logger.exception("The watch of events in %s met an error of its own", namespace)
+                version, pause = None, _LONGEST_PAUSE
             await self._sleep(pause * (1 - 0.5 * self._chance()))
 
     def _take(self, namespace: str, frame: Raw) -> str:

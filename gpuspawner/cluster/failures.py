@@ -33,6 +33,7 @@ __all__ = [
     "RepelledError",
     "RuntimeLimitError",
     "SetupError",
+    "SilentError",
     "TooLargeError",
     "TooManyGPUsError",
     "VolumeElsewhereError",
@@ -114,6 +115,19 @@ class ExitedError(PodError):
             _AGAIN if ran else "Choose another profile or image; the log says more to the administrator of the hub."
         )
         super().__init__(f"The server {when}{with_code}.{said}", remedy, "\n".join(lines[-20:]) or detail)
+
+
+class SilentError(PodError):
+    """The server's process runs and does not answer HTTP. ``timeout`` in seconds."""
+
+    code = "silent"
+
+    def __init__(self, timeout: int, log: str = "") -> None:
+        super().__init__(
+            f"The server runs, but did not answer within {timeout} s.",
+            "Try again; if it stays so, choose another profile or image.",
+            plain(log, 4000, lines=True),
+        )
 
 
 class OOMKilledError(PodError):

@@ -5,19 +5,22 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
+import aiohttp
+
 from gpuspawner.catalog import Catalog
 
 from .client import Client
 from .event_feed import Follower
 from .events import Progress, diagnose, ended, progress
-from .failures import ExitedError, PodError
+from .failures import ExitedError, PodError, SilentError
 from .records import PodRecord
 from .view import View
 from .wire import ApiError, UnreachableError
 
-__all__ = ["log_tail", "until_ready"]
+__all__ = ["log_tail", "until_answering", "until_ready"]
 
 _LOG_PATIENCE = 5.0
+_SERVER_ERROR = 500
 
 
 async def until_ready(
@@ -73,6 +76,48 @@ async def until_ready(
 
 
 _FOR_EVER = 1e9
+
+
+async def until_answering(view: View, client: Client, pod: PodRecord, url: str, timeout: float) -> None:
+    """Wait until the server in a ready pod answers HTTP at ``url`` with anything below 500.
+
+    A container without a readiness probe is ready as soon as its process runs, so that a server which ends at once is
+    noticed only here.
+
+    Raises
+    ------
+    PodError
+        As soon as the pod ends or goes, and ``SilentError`` after ``timeout`` seconds without an answer.
+    """
+    end = asyncio.create_task(view.wait_for(*pod.key, lambda now: now.ended or _fell(now), uid=pod.uid))
+    answer = asyncio.create_task(_answer(url))
+    try:
+        done, _ = await asyncio.wait({end, answer}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        end.cancel()
+        answer.cancel()
+    if answer in done:
+        return
+    if end in done:
+        last = end.result() or view.last(*pod.key) or pod
+        raise await _with_log(ended(last), client, last)
+    raise SilentError(round(timeout), await log_tail(client, pod))
+
+
+def _fell(pod: PodRecord) -> bool:
+    return pod.exit_code is not None and not pod.running
+
+
+async def _answer(url: str) -> None:
+    pause = 0.1
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(url, allow_redirects=False) as response:
+                    if response.status < _SERVER_ERROR:
+                        return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.5)
 
 
 async def log_tail(client: Client, pod: PodRecord, lines: int = 20) -> str:

@@ -165,13 +165,17 @@ class View:
         return self._pods.get((namespace, name)) or self._vanished.get((namespace, name))
 
     def observe(self, raw: Raw) -> PodRecord:
-        """Take in a pod that the API has just returned from a create or patch, before the watch tells of it."""
+        """Take in a pod that the API has just returned from a create or get, before the watch tells of it.
+
+        Unless the watch has already told of its end; then :meth:`pod` does not know it.
+        """
         record = pod_record(raw, own=True)
         known = self._pods.get(record.key)
         if known is not None and not _older(known, record):
             return known
-        self._observed[record.key] = record
-        self._put(record)
+        if not self._has_ended(record):
+            self._observed[record.key] = record
+            self._put(record)
         return record
 
     async def wait_for(
@@ -240,6 +244,14 @@ class View:
         offers = [offer for gpu_class in classes for offer in gpu_class.accepts if offer.resource in pod.requests]
         title = " or ".join(c.title for c in classes if any(o.resource in pod.requests for o in c.accepts))
         return self.inventory.stock_for(pod, offers, title if among else "")
+
+    def _has_ended(self, record: PodRecord) -> bool:
+        """Whether the watch is past this state of a pod and knows no such pod any more."""
+        vanished = self._vanished.get(record.key)
+        if vanished is not None and vanished.uid == record.uid:
+            return True
+        watched = self._pod_watch.namespace in (None, record.namespace)
+        return watched and not self._pod_watch.knows(record.key) and _at_most(record.version, self._pod_watch.version)
 
     def _pod_upserted(self, raw: Raw) -> None:
         metadata = raw["metadata"]

@@ -293,7 +293,7 @@ def test_a_node_on_its_way_makes_the_impossible_worth_waiting_for() -> None:
         (
             (
                 "0/16 nodes are available: 10 Insufficient nvidia.com/gpu, 6 node(s) had untolerated taint(s). no new "
-                "claims to deallocate, preemption: 0/16 nodes are available: 16 Preemption is not helpful for scheduling."
+                "claims to deallocate, preemption: 0/16 nodes are available: 16 Preemption is not helpful."
             ),
             {"Insufficient nvidia.com/gpu": 10, "node(s) had untolerated taint(s)": 6},
         ),

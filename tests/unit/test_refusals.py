@@ -62,8 +62,8 @@ FORMS = [
     (
         403,
         (
-            'pods is forbidden: User "system:serviceaccount:hub:hub" cannot create resource "pods" in API group "" in the '
-            'namespace "hub"'
+            'pods is forbidden: User "system:serviceaccount:hub:hub" cannot create resource "pods" in API group "" in '
+            'the namespace "hub"'
         ),
         refusals.HubNotAllowedError,
         "The hub may not create pods in namespace hub.",
