@@ -12,10 +12,11 @@ from uuid import uuid4
 from gpuspawner.admission import Capacity, Granted, Held, admit
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
 from gpuspawner.cluster.event_feed import EventFeed
-from gpuspawner.cluster.events import Progress, ended
+from gpuspawner.cluster.events import Phase, Progress, ended
+from gpuspawner.cluster.failures import plain
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import refused
-from gpuspawner.cluster.starting import until_ready
+from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.errors import ClusterError, ServerFailedError
@@ -266,7 +267,7 @@ class Launcher:
                 pod = self.view.observe(await self._replace("pods", manifest))
             except (ApiError, UnreachableError) as error:
                 raise refused(error, settings.namespace) from None
-            return await until_ready(
+            ready = await until_ready(
                 self.view,
                 self.client,
                 pod,
@@ -276,6 +277,11 @@ class Launcher:
                 follower=follower,
                 wake=wake,
             )
+        tell(
+            Progress(Phase.STARTING, f"The server runs on node {plain(ready.node)}; waiting for its first answer.", 90)
+        )
+        await until_answering(self.view, self.client, ready, server.url(ready.ip) + "api", server.answers_within)
+        return ready
 
     async def _ensure(self, resource: str, manifest: dict[str, Any]) -> None:
         try:

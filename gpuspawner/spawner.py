@@ -145,9 +145,9 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """
     ).tag(config=True)
 
-    _feed: Feed | None = None
-    _failed = False
-    _running = False
+    _launch_feed: Feed | None = None
+    _withdrawn = False
+    _pod_runs = False
 
     cmd = Command(
         None,
@@ -177,6 +177,11 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     def _default_start_timeout(self) -> int:
         """Seconds a launch may wait for its GPU, its image and its server."""
         return 1800
+
+    @default("http_timeout")
+    def _default_http_timeout(self) -> int:
+        """Seconds a server whose process runs may take to answer; JupyterLab in a large image takes its time."""
+        return 120
 
     @default("options_form")
     def _default_options_form(self) -> Any:
@@ -217,7 +222,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     def _owned_by_hub(self) -> Any:
         """Whether JupyterHub's database knows a server as running or starting; survives this spawner."""
-        db: Session = self.db
+        db: Session = self.user.db
 
         def owned(user: str, server: str) -> bool:
             query = db.query(orm.Spawner.id).join(orm.User, orm.Spawner.user_id == orm.User.id)
@@ -244,8 +249,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
         Raises ``SpawnRefused`` with our sentence for whatever keeps it from starting.
         """
-        self._feed = Feed()
-        self._failed = True
+        self._launch_feed = Feed()
+        self._withdrawn = True
         try:
             if self.internal_ssl:
                 raise ClusterError(
@@ -260,8 +265,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
                 day=self.launcher.now().date(),
             )
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
-            server = Server(self.get_env(), self.cmd or None, self.get_args(), self.port)
-            pod = await self.launcher.launch(request, server, self._feed.tell, timeout=self.start_timeout - 5)
+            server = self._notebook_server()
+            pod = await self.launcher.launch(request, server, self._launch_feed.tell, timeout=self.start_timeout - 5)
         except LaunchError as error:
             self._forget_options()
             self.log.warning("%s: %s %s", self._log_name, error.sentence, error.detail)
@@ -275,10 +280,10 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             unexpected = LaunchError("something went wrong inside the hub.", "Tell the administrator; the log has it.")
             raise SpawnRefused(unexpected) from error
         finally:
-            self._feed.close()
-        self._failed = False
+            self._launch_feed.close()
+        self._withdrawn = False
         self._watch_for_end()
-        return self._url(pod.ip)
+        return server.url(pod.ip)
 
     async def stop(self, now: bool = False) -> None:
         """Delete the pod and wait until it is gone; if the API does not answer, that goes on in the background.
@@ -286,7 +291,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         A launch that failed is withdrawn by the launcher already, and nobody has to wait for it.
         """
         self.launcher.forget_end(self.user.name, self.name)
-        if self._failed:
+        if self._withdrawn:
             return
         await self.launcher.stop(self.user.name, self.name, grace_seconds=0 if now else None)
 
@@ -301,19 +306,19 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """The sentences of the launch under way, each once, from its beginning."""
-        if self._feed is not None:
-            async for step in self._feed:
+        if self._launch_feed is not None:
+            async for step in self._launch_feed:
                 yield {"progress": step.percent, "message": step.message, "phase": step.phase, "raw": step.raw}
 
     async def get_url(self) -> str:
         """Where the server is; asked by a hub that restarts, also for one that was still starting."""
         pod = await self.launcher.recover(self.user.name, self.name, timeout=self.start_timeout)
-        return self._url(pod.ip) if pod else str(self.server.url)
+        return self._notebook_server().url(pod.ip) if pod else str(self.server.url)
 
     def get_state(self) -> dict[str, Any]:
         """What a hub that restarts needs to find the pod again."""
         state: dict[str, Any] = super().get_state()
-        if self._running:
+        if self._pod_runs:
             state["pod_name"] = pod_name(self.user.name, self.name)
             state["namespace"] = self.settings.namespace
         return state
@@ -327,17 +332,18 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     def clear_state(self) -> None:
         """Forget the server that ran."""
         super().clear_state()
-        self._running = False
+        self._pod_runs = False
 
     def _watch_for_end(self) -> None:
         """Tell JupyterHub at once when the pod ends, instead of at its next poll."""
-        self._running = True
+        self._pod_runs = True
         self.launcher.on_end(self.user.name, self.name, self.poll_and_notify)
 
     def _forget_options(self) -> None:
         """A launch that failed leaves nothing behind for the next one, which would otherwise repeat its options."""
         self.orm_spawner.user_options = {}
 
-    def _url(self, address: str) -> str:
-        host = f"[{address}]" if ":" in address else address
-        return f"http://{host}:{self.port}{self.server.base_url}"
+    def _notebook_server(self) -> Server:
+        return Server(
+            self.get_env(), self.cmd or None, self.get_args(), self.port, self.server.base_url, self.http_timeout
+        )

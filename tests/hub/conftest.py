@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster import IMAGES, NODES, section
 from running_hub import RunningHub
+from traitlets.config import Config
+
+from gpuspawner import configure, with_workspaces
+from gpuspawner.local.engine import Engine
 
 StartHub = Callable[..., Awaitable[RunningHub]]
 
@@ -41,3 +46,30 @@ async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
     yield start
     for hub in running:
         await hub.stop()
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    """The embedded engine with two A100, two T4 and a node without GPU."""
+    engine = Engine(nodes=NODES, images=IMAGES, data_dir=tmp_path / "engine", stop_grace=1.0)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+async def start_gpu_hub(engine: Engine, start_hub: StartHub, tmp_path: Path) -> StartHub:
+    """Start a hub with gpuspawner on the engine: ``await start_gpu_hub(namespace=..., ...)``."""
+
+    async def start(*, hub: Mapping[str, Any] | None = None, **changes: Any) -> RunningHub:
+        c = Config(
+            {
+                "JupyterHub": {"allow_named_servers": True, "cleanup_servers": False, **(hub or {})},
+                "GPUSpawner": section(engine, tmp_path, **changes),
+                "Authenticator": {"allow_all": True},
+            }
+        )
+        configure(c)
+        return await start_hub(c, authenticator=with_workspaces("dummy"))
+
+    return start

@@ -116,6 +116,9 @@ class RunningHub:
             await person.session.close()
         for callback in self.app._periodic_callbacks.values():
             callback.stop()
+        launcher = self.app.tornado_settings.get("gpuspawner_launcher")
+        if launcher is not None:
+            await launcher.close()
         self.app.metrics_collector.stop()
         await self.app.cleanup()
         self.app.http_server.stop()
