@@ -1,4 +1,4 @@
-"""One trusted workstation with GPUs: its own accounts, its own GPUs, servers as local processes. See README.md here."""
+"""One trusted workstation with GPUs: its own accounts, its own GPUs, servers as local processes."""
 
 from pathlib import Path
 
@@ -23,6 +23,11 @@ c.LocalAuthenticator.admin_groups = {"sudo"}
 c.JupyterHub.proxy_class = "traefik_file"
 c.TraefikFileProviderProxy.traefik_api_url = "http://127.0.0.1:8099"
 c.TraefikFileProviderProxy.traefik_api_username = "jupyterhub"
+c.TraefikFileProviderProxy.extra_static_config = {
+    "global": {"checkNewVersion": False},
+    # Without this, uploads that take longer than a minute are cut off.
+    "entryPoints": {"http": {"transport": {"respondingTimeouts": {"readTimeout": "0s"}}}},
+}
 
 c.GPUSpawner.connect = {"kubeconfig": str(STATE / "kubeconfig")}
 c.GPUSpawner.gpu_classes = {

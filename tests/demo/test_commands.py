@@ -9,6 +9,7 @@ import pytest
 from gpuspawner.cli import demo, main
 from gpuspawner.cli.supervisor import restart_delay
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL_HUB = """
 c.JupyterHub.spawner_class = "gpuspawner"
 c.GPUSpawner.gpu_classes = {"small": {"accepts": [{"resource": "nvidia.com/gpu", "product": "Tesla-T4"}]}}
@@ -57,6 +58,11 @@ def test_check_finds_no_mistake_in_the_demo(
         monkeypatch.setenv(f"GPUSPAWNER_DEMO_{name}", "http://127.0.0.1:1")
     assert main(["check", str(demo.CONFIG)]) == 0
     assert "cse151a" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*/jupyterhub_config.py")), ids=lambda path: path.parent.name)
+def test_check_finds_no_mistake_in_the_examples(example: Path) -> None:
+    assert main(["check", str(example)]) == 0
 
 
 def test_check_names_every_mistake_and_not_only_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
