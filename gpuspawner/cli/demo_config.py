@@ -4,13 +4,11 @@ import os
 
 import bcrypt
 
-from gpuspawner.authenticator import with_workspaces
+from gpuspawner import configure, with_workspaces
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
 # --- What can be asked for -------------------------------------------------------------------------------------------
-
-c.JupyterHub.spawner_class = "gpuspawner"
 
 # A GPU class is a band of GPUs that members ask for by name. The demo's nodes pretend to have these cards.
 c.GPUSpawner.gpu_classes = {
@@ -31,6 +29,13 @@ c.GPUSpawner.gpu_classes = {
     },
 }
 
+# `gpuspawner demo --nodes this-machine`: whatever whole cards this machine has.
+if os.environ.get("GPUSPAWNER_DEMO_NODES") == "this-machine":
+    c.GPUSpawner.gpu_classes["small"] = {
+        "display_name": "GPU of this machine",
+        "accepts": [{"resource": "nvidia.com/gpu"}],
+    }
+
 # A profile is a ready-made environment. The engine knows no containers: every image here is this Python's JupyterLab.
 c.GPUSpawner.profiles = {
     "pytorch": {
@@ -50,6 +55,7 @@ c.GPUSpawner.profiles = {
         "cpu": {"default": 1, "min": 1, "max": 4},
         "memory": {"default": "2G", "min": "1G", "max": "8G"},
         "runtime": {"default": "6h", "max": "12h"},
+        "allow_gpu_nodes": os.environ.get("GPUSPAWNER_DEMO_NODES") == "this-machine",
     },
 }
 
@@ -94,3 +100,6 @@ c.TraefikFileProviderProxy.traefik_api_url = os.environ["GPUSPAWNER_DEMO_PROXY_A
 c.TraefikFileProviderProxy.traefik_api_username = "jupyterhub"
 c.TraefikFileProviderProxy.traefik_api_password = password
 c.TraefikFileProviderProxy.traefik_api_hashed_password = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+# Last: check all of it, and register gpuspawner's spawner and pages.
+configure(c)
