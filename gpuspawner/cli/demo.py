@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import fcntl
 import os
+import shlex
+import subprocess
 import sys
 import time
-import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from gpuspawner.cli.errors import CommandError
 from gpuspawner.cli.ports import check_free, free_ports
 from gpuspawner.cli.probes import answers, exists, reachable_address, reports_health
 from gpuspawner.cli.proxy import Proxy, traefik
-from gpuspawner.cli.supervisor import Stopped, Supervisor, supervise
+from gpuspawner.cli.supervisor import SPARED, Stopped, Supervisor, supervise
 
 __all__ = ["run"]
 
@@ -182,7 +183,7 @@ async def _run(layout: Layout, public: tuple[str, int], options: argparse.Namesp
         engine, traefik_, hub = (
             _engine(layout, options.nodes),
             Child("the proxy", proxy.command, layout.logs / "proxy.log", layout.proxy, patience=5),
-            _hub(layout, proxy, hub_port),
+            _hub(layout, proxy, hub_port, options.nodes),
         )
     healthy = reports_health(("127.0.0.1", hub_port), public)
     url = public_url(*public)
@@ -194,11 +195,15 @@ async def _run(layout: Layout, public: tuple[str, int], options: argparse.Namesp
                 await supervisor.start(traefik_, answers(api_port))
             with progress.step("starting JupyterHub"):
                 await supervisor.start(hub, healthy, within=120)
-            say(WELCOME.format(url=url, data=layout.data, kubeconfig=layout.kubeconfig, logs=layout.logs))
+            say(
+                WELCOME.format(
+                    url=url, data=layout.data, kubeconfig=shlex.quote(str(layout.kubeconfig)), logs=layout.logs
+                )
+            )
             if public[0] not in ("127.0.0.1", "::1", "localhost"):
                 say(f"  Take care: {public[0]} is not loopback, and everybody knows the passwords.\n")
             if options.open:
-                webbrowser.open(url)
+                open_browser(url)
             await supervisor.watch(hub, healthy)
         except Stopped:
             pass
@@ -213,6 +218,18 @@ async def _end(supervisor: Supervisor, layout: Layout, order: list[list[Child]])
     say("\nStopping JupyterHub, the servers and the proxy ...", end="")
     await supervisor.stop(order)
     say(f" {time.monotonic() - started:.1f} s. Homes and the hub's database stay in {layout.data}")
+
+
+def open_browser(url: str) -> None:
+    """Show `url` in the user's browser, which outlives the demo."""
+    subprocess.Popen(
+        [sys.executable, "-m", "webbrowser", url],
+        env={**os.environ, SPARED: "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -234,19 +251,20 @@ def _engine(layout: Layout, nodes: str) -> Child:
     )
 
 
-def _hub(layout: Layout, proxy: Proxy, port: int) -> Child:
+def _hub(layout: Layout, proxy: Proxy, port: int, nodes: str) -> Child:
     return Child(
         "JupyterHub",
         [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)],
         layout.logs / "hub.log",
         layout.hub,
-        _environment() | hub_environment(proxy, port) | {"KUBECONFIG": str(layout.kubeconfig)},
+        _environment() | hub_environment(proxy, port, nodes) | {"KUBECONFIG": str(layout.kubeconfig)},
     )
 
 
-def hub_environment(proxy: Proxy, port: int) -> dict[str, str]:
-    """What the demo's configuration file needs to know: the hub's own port on loopback, and the proxy."""
+def hub_environment(proxy: Proxy, port: int, nodes: str = "") -> dict[str, str]:
+    """What the demo's configuration file needs to know: the hub's own port on loopback, the proxy, the nodes."""
     return {
+        "GPUSPAWNER_DEMO_NODES": nodes,
         "GPUSPAWNER_DEMO_URL": public_url(*proxy.public),
         "GPUSPAWNER_DEMO_HUB_PORT": str(port),
         "GPUSPAWNER_DEMO_PROXY_API": proxy.api_url,

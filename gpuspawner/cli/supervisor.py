@@ -15,7 +15,7 @@ import psutil
 from gpuspawner.cli.children import Child, describe_exit
 from gpuspawner.cli.errors import CommandError
 
-__all__ = ["Stopped", "Supervisor", "restart_delay", "supervise"]
+__all__ = ["SPARED", "Stopped", "Supervisor", "restart_delay", "supervise"]
 
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans among our descendants become our children, so that none can slip away. Linux only."""
@@ -23,6 +23,8 @@ HEALTHY_AFTER = 60.0
 """Seconds a restarted child must live before its earlier deaths are forgotten."""
 LOOK_AGAIN = 0.05
 """Seconds between two looks whether a starting child answers."""
+SPARED = "GPUSPAWNER_SPARED"
+"""Environment variable of processes that were started for the user's sake, such as a browser: they stay at the end."""
 
 Say = Callable[[str], None]
 Ready = Callable[[], Awaitable[bool]]
@@ -182,7 +184,13 @@ def _end_of_log(child: Child) -> str:
 
 
 def _descendants() -> set[psutil.Process]:
-    return set(psutil.Process().children(recursive=True))
+    return {process for process in psutil.Process().children(recursive=True) if not _spared(process)}
+
+
+def _spared(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return SPARED in process.environ()
+    return False
 
 
 def _kill(processes: set[psutil.Process]) -> None:

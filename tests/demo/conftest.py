@@ -15,8 +15,8 @@ def start_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Star
         monkeypatch.delenv(name)
     started: list[Demo] = []
 
-    def start(data: Path = tmp_path / "demo", port: int | None = None) -> Demo:
-        started.append(Demo.start(data, port))
+    def start(*more: str, data: Path = tmp_path / "a demo", port: int | None = None) -> Demo:
+        started.append(Demo.start(data, port, *more))
         return started[-1]
 
     yield start

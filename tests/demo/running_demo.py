@@ -36,11 +36,11 @@ class Demo:
         self.seen: set[psutil.Process] = set()
 
     @classmethod
-    def start(cls, data: Path, port: int | None = None) -> "Demo":
+    def start(cls, data: Path, port: int | None = None, *more: str) -> "Demo":
         """Start it and read what it says up to its last line."""
         port = port or free_ports(1)[0]
         process = subprocess.Popen(
-            [*COMMAND, "--port", str(port), "--data-dir", str(data)],
+            [*COMMAND, "--port", str(port), "--data-dir", str(data), *more],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpuspawner.cli import demo, main
+from gpuspawner.cli.proxy import Proxy
 from gpuspawner.cli.supervisor import restart_delay
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -52,10 +53,11 @@ def test_check_lists_what_a_sound_configuration_offers(config: Path, capsys: pyt
 
 
 def test_check_finds_no_mistake_in_the_demo(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for name in ("URL", "HUB_PORT", "PROXY_API", "PROXY_PASSWORD", "PROXY_RULES"):
-        monkeypatch.setenv(f"GPUSPAWNER_DEMO_{name}", "http://127.0.0.1:1")
+    proxy = Proxy(("127.0.0.1", 1), 2, tmp_path, "password")
+    for name, value in demo.hub_environment(proxy, 3).items():
+        monkeypatch.setenv(name, value)
     assert main(["check", str(demo.CONFIG)]) == 0
     assert "cse151a" in capsys.readouterr().out
 

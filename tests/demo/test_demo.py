@@ -1,16 +1,21 @@
 """`gpuspawner demo` as somebody at a terminal sees it."""
 
+import os
 import re
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from running_demo import COMMAND, Demo, Member, StartDemo
 
+from gpuspawner.cli import main
+from gpuspawner.cli.demo import CONFIG, hub_environment
 from gpuspawner.cli.ports import check_free, free_ports
+from gpuspawner.cli.proxy import Proxy
 
 Addresses = set[tuple[str, int]]
 
@@ -90,6 +95,35 @@ def test_a_second_start_works_at_once_and_finds_tokens_and_homes(start_demo: Sta
     assert member.ask("GET", "/hub/api/user").json()["servers"] == {}
     member.start_server(profile="notebook")
     assert member.on_server("GET", "contents/kept.txt").json()["content"] == "here"
+
+
+def test_the_browser_it_opens_shows_the_hub_and_stays_when_it_ends(
+    start_demo: StartDemo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    browser, shown = tmp_path / "browser", tmp_path / "shown"
+    os.mkfifo(shown)
+    browser.write_text(f'#!/bin/sh\necho "$$ $1" >{shown}\nexec sleep 600\n')
+    browser.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{browser} %s &")
+    demo = start_demo("--open")
+    pid, url = shown.read_text().split()
+    process = psutil.Process(int(pid))
+    try:
+        assert url == demo.url
+        assert demo.end() == 0
+        assert process.is_running()
+    finally:
+        process.kill()
+
+
+def test_the_gpus_of_this_machine_are_one_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    proxy = Proxy(("127.0.0.1", 1), 2, tmp_path, "password")
+    for name, value in hub_environment(proxy, 3, "this-machine").items():
+        monkeypatch.setenv(name, value)
+    assert main(["check", str(CONFIG)]) == 0
+    assert re.search(r"^small +nvidia.com/gpu$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
