@@ -114,9 +114,8 @@ def _cores(cores: float) -> str:
 
 
 def _cores_left(allowed: float, held: float) -> float:
-    """In whole thousandths, so that the sum stays within what is allowed."""
-    left = math.floor((allowed - held) * 1000) / 1000
-    return left if held + left <= allowed else max(0.0, left - 0.001)
+    """In whole thousandths, as admission counts them."""
+    return max(0.0, math.floor((allowed - held) * 1000 + 1e-6) / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,8 @@ class _Desk:
 
     def _profile(self, profile: Profile) -> ProfileOffer:
         limit = self.limits.per_member
-        cpu_held, memory_held = sum(one.cpu for one in self.mine), sum(one.memory for one in self.mine)
+        cpu_held = round(sum(one.cpu for one in self.mine), 3)
+        memory_held = sum(one.memory for one in self.mine)
         cpu, no_cpu = self._share(profile, profile.cpu, limit.cpu, cpu_held, _CORES)
         memory, no_memory = self._share(profile, profile.memory, limit.memory, memory_held, _BYTES)
         classes = self._classes(profile)
@@ -188,13 +188,13 @@ class _Desk:
         if wanted.min == wanted.max:
             most = f"{profile.title} comes with this."
         offered = Bounds(wanted.default, wanted.min, wanted.max, most)
-        if allowed is None or held + wanted.max <= allowed:
+        if allowed is None or round(held + wanted.max, 3) <= allowed:
             return offered, ""
         title = self.workspace.title
-        why = f"{unit.show(allowed)} is your limit in {title}."
+        why = f"Your limit in {title} is {unit.show(allowed)}."
         if held:
             why = f"You hold {unit.number(held)} of your {unit.show(allowed)} in {title}."
-        if wanted.min and held + wanted.min > allowed:
+        if wanted.min and round(held + wanted.min, 3) > allowed:
             return offered, f"{unit.name}: {why} {profile.title} needs {unit.show(wanted.min)}."
         left = max(wanted.min, unit.left(allowed, held))
         return Bounds(min(wanted.default, left), wanted.min, left, why), ""
@@ -214,11 +214,12 @@ class _Desk:
             default = min(profile.gpus.default, best.gpus.max)
             return Bounds(default, profile.gpus.min, best.gpus.max, best.gpus.why), ""
         granted = [offer for offer in classes if offer.quota != 0]
-        why = " ".join(f"{offer.title}: {offer.reason}" for offer in granted)
-        if len({offer.reason for offer in granted}) == 1:
-            why = granted[0].reason
         if not granted:
             why = f"{self.workspace.title} grants no GPU for {profile.title}."
+        elif len(granted) > 1 and len({offer.reason for offer in granted}) == 1:
+            why = granted[0].reason
+        else:
+            why = " ".join(f"{offer.title}: {offer.reason}" for offer in granted)
         if profile.gpus.min:
             return Bounds(profile.gpus.default, profile.gpus.min, profile.gpus.max, why), why
         return Bounds(0, 0, 0, why), ""
@@ -272,7 +273,7 @@ class _Desk:
         if not allowed:
             return 0, f"{title} gives its members no GPU."
         if not held:
-            return allowed, f"{_gpus(allowed)} is your limit in {title}."
+            return allowed, f"Your limit in {title} is {_gpus(allowed)}."
         return allowed - held, f"You hold {held} of your {_gpus(allowed)} in {title}."
 
 

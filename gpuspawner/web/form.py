@@ -75,7 +75,7 @@ def describe_launch(request: LaunchRequest, catalog: Catalog) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """What the form begins with; ``amounts`` hold what was chosen before, in the form's units."""
+    """What the form begins with. ``gpu_class`` and ``amounts``, in the form's units, hold what was chosen before."""
 
     workspace: str
     profile: str
@@ -106,13 +106,14 @@ def _begin(offers: Sequence[Offered], wanted: Any) -> Offered | None:
 
 
 def _gpu_class(profile: ProfileOffer, initial: Mapping[str, Any]) -> str:
+    """The class chosen before, if it can be had; empty for what the profile begins with."""
     wanted = initial.get("gpu_class")
     first = wanted[0] if isinstance(wanted, list | tuple) and wanted else wanted
     if str(initial.get("gpus")) == "0":
         return NO_GPU
     if first == ANY or any(first == offer.name and not offer.reason for offer in profile.gpu_classes):
         return str(first)
-    return profile.gpu_class or NO_GPU
+    return ""
 
 
 def _amount(found: Any, parse: Callable[[Any], float], unit: Unit) -> str:

@@ -9,16 +9,16 @@ from aiohttp import web
 from pages import Pages
 from playwright.async_api import Browser, Page, async_playwright
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+EXECUTABLE = CHROMIUM if CHROMIUM.exists() else None
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium, or Playwright's own where that is not installed."""
-    path = CHROMIUM if Path(CHROMIUM).exists() else None
     arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=arguments)
         yield browser
         await browser.close()
 

@@ -63,6 +63,7 @@ class Pages:
         application.router.add_get(f"{BASE_URL}page", self._page)
         application.router.add_post(f"{BASE_URL}page", self._post)
         application.router.add_get(f"{BASE_URL}progress", self._progress)
+        application.router.add_get(f"{BASE_URL}logo", self._logo)
         application.router.add_delete(f"{BASE_URL}api/{{path:.*}}", self._api)
         application.router.add_get("/{path:.*}", self._anything)
         return application
@@ -87,6 +88,9 @@ class Pages:
         self.api_calls.append((request.method, request.match_info["path"]))
         assert request.headers["X-XSRFToken"] == "token"
         return web.Response(status=202)
+
+    async def _logo(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(f"{DATA_FILES_PATH}/static/images/jupyterhub-80.png")
 
     async def _anything(self, request: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>elsewhere</title>", content_type="text/html")

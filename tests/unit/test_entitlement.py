@@ -91,9 +91,9 @@ def test_a_login_without_the_default_workspace_begins_with_its_first() -> None:
 def test_a_range_ends_at_the_limit_of_the_member_and_says_so() -> None:
     pytorch = profile("pytorch", offer())
     assert (pytorch.cpu.min, pytorch.cpu.default, pytorch.cpu.max) == (1, 2, 8)
-    assert pytorch.cpu.why == "8 cores is your limit in CSE 151A."
-    assert (pytorch.memory.max, pytorch.memory.why) == (64 * 10**9, "64 GB is your limit in CSE 151A.")
-    assert (pytorch.gpus.max, pytorch.gpus.why) == (1, "1 GPU is your limit in CSE 151A.")
+    assert pytorch.cpu.why == "Your limit in CSE 151A is 8 cores."
+    assert (pytorch.memory.max, pytorch.memory.why) == (64 * 10**9, "Your limit in CSE 151A is 64 GB.")
+    assert (pytorch.gpus.max, pytorch.gpus.why) == (1, "Your limit in CSE 151A is 1 GPU.")
 
 
 def test_a_range_ends_where_the_profile_ends_if_nothing_else_limits_it() -> None:

@@ -142,9 +142,10 @@ function start(root, data) {
     if (!count || !offers.length || most >= count) {
       return "";
     }
+    const enough = count === 1 ? "one is" : `${count} are`;
     return most
-      ? `At most ${most} of these GPUs are free on one machine: your server starts when ${count} are.`
-      : "None of these GPUs is free now: your server starts when one is returned.";
+      ? `At most ${most} of these GPUs ${most === 1 ? "is" : "are"} free on one machine now: your server waits until ${enough}.`
+      : `None of these GPUs is free now: your server waits until ${enough} returned.`;
   }
 
   function gpuCount(profile, gpuClass) {
