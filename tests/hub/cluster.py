@@ -37,6 +37,7 @@ SECTION: dict[str, Any] = {
         "pytorch": {"display_name": "PyTorch", **_PROFILE},
         "cpu": {"display_name": "CPU", "image": "example.org/notebook:1"},
         "crash": {"display_name": "Crash", "image": "example.org/crash:1"},
+        "silent": {"display_name": "Silent", "image": "example.org/silent:1"},
         "missing": {"display_name": "Missing", "image": "example.org/missing:1"},
         "huge": {**_PROFILE, "display_name": "Huge", "memory": {"default": "1G", "max": "9000G"}},
     },

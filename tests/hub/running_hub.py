@@ -58,6 +58,7 @@ class Person:
 
     def __init__(self, hub: "RunningHub") -> None:
         self.hub = hub
+        self.name = ""
         self.session = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True), headers={"Sec-Fetch-Mode": "navigate"}
         )
@@ -80,7 +81,12 @@ class Person:
             return False
         home = await self.get("home", allow_redirects=False)
         assert home.status == 200, f"home: {home.status}"
+        self.name = name
         return True
+
+    def xsrf_header(self) -> dict[str, str]:
+        """What a page's own scripts send along."""
+        return {"X-XSRFToken": self._cookie("_xsrf").value}
 
     def _cookie(self, name: str) -> Morsel[str]:
         return self.session.cookie_jar.filter_cookies(self.hub.url / "login")[name]
