@@ -75,8 +75,8 @@ async def serve_watch(
     stream = _Stream(store, info, request.query, renderer)
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
     response.enable_chunked_encoding()
-    await response.prepare(request)
     try:
+        await response.prepare(request)
         try:
             await _follow(stream, request, response, bookmark_seconds)
         except StatusError as error:
