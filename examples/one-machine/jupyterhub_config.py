@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpuspawner.authenticator import with_workspaces
+from gpuspawner import configure, with_workspaces
 
 c = get_config()  # noqa: F821
 
@@ -11,7 +11,6 @@ STATE = Path("/var/lib/gpuspawner")
 
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:8081"
-c.JupyterHub.spawner_class = "gpuspawner"
 c.JupyterHub.cleanup_servers = False  # a restart of the hub leaves servers alone
 
 # Accounts of this machine. All servers run as the engine's user: this keeps friends apart, not adversaries.
@@ -55,3 +54,6 @@ c.GPUSpawner.profiles = {
 c.GPUSpawner.workspaces = {
     "everyone": {"display_name": "Everyone", "members": "*", "per_member": {"gpus": 2, "servers": 2}},
 }
+
+# Last: check all of it, and register gpuspawner's spawner and pages.
+configure(c)

@@ -17,18 +17,18 @@ __all__ = ["run"]
 def run(options: argparse.Namespace) -> int:
     """Print the mistakes of `options.config` (1), or what it offers (0)."""
     path = Path(options.config)
-    section = load_section(path)
-    if not section:
-        raise CommandError(
-            f"{path} has no c.GPUSpawner section: a hub with it offers nothing. "
-            "See examples/ for a configuration to start from."
-        )
     try:
+        section = load_section(path)
         settings = load_settings(section, _inherited())
     except ConfigurationError as error:
         print(*error.problems, sep="\n")
         print(f"{path}: {_count(len(error.problems), 'mistake')}.")
         return 1
+    if not section:
+        raise CommandError(
+            f"{path} has no c.GPUSpawner section: a hub with it offers nothing. "
+            "See examples/ for a configuration to start from."
+        )
     print("\n\n".join(describe(settings)))
     print(f"\n{path}: no mistake.")
     return 0
@@ -39,8 +39,10 @@ def load_section(path: Path) -> dict[str, Any]:
 
     Raises
     ------
+    ConfigurationError
+        The file checks itself, with ``configure(c)``, and found mistakes.
     CommandError
-        The file is missing, or running it raises; exit status 2.
+        The file is missing, or running it raises anything else; exit status 2.
     """
     from jupyterhub.app import JupyterHub
 
@@ -50,6 +52,8 @@ def load_section(path: Path) -> dict[str, Any]:
     hub.raise_config_file_errors = True
     try:
         hub.load_config_file(hub.config_file)
+    except ConfigurationError:
+        raise
     except Exception as error:
         where = _line_of(error, path)
         raise CommandError(f"{path}{where} cannot be run: {type(error).__name__}: {error}", status=2) from error
@@ -115,9 +119,9 @@ def _count(number: int, thing: str) -> str:
 
 def _inherited() -> list[str]:
     """Names that the section may hold beside our own: those of every JupyterHub spawner."""
-    from jupyterhub.spawner import Spawner
+    from gpuspawner.spawner import GPUSpawner
 
-    return list(Spawner.class_trait_names(config=True))
+    return list(GPUSpawner.class_trait_names())
 
 
 def _line_of(error: Exception, path: Path) -> str:

@@ -67,9 +67,13 @@ def test_check_finds_no_mistake_in_the_examples(example: Path) -> None:
     assert main(["check", str(example)]) == 0
 
 
-def test_check_names_every_mistake_and_not_only_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("last_line", ["", "from gpuspawner import configure; configure(c)"])
+def test_check_names_every_mistake_and_not_only_the_first(
+    config: Path, capsys: pytest.CaptureFixture[str], last_line: str
+) -> None:
     with config.open("a") as file:
         file.write('c.GPUSpawner.workspaces["everyone"]["quota"] = {"smal": 4}\nc.GPUSpawner.profile = {}\n')
+        file.write(last_line)
     assert main(["check", str(config)]) == 1
     said = capsys.readouterr().out
     assert "'smal'" in said
