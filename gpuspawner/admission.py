@@ -187,9 +187,9 @@ def _over_quota(
     quota = {name: limits.quota_of(name) or 0 for name in request.gpu_classes}
     if all(request.gpus > allowed for allowed in quota.values()):
         most = max(quota.values())
-        of = _one_of([classes[name] for name in quota])
+        may = " or ".join(_gpus(allowed, _words(classes[name])) for name, allowed in quota.items())
         return DeniedError(
-            f"You asked for {_gpus(request.gpus, of)}; {workspace.title} may hold {most or 'none'} at once.",
+            f"You asked for {say_gpus(request.gpus)}; {workspace.title} may hold {may} at once.",
             f"Ask for at most {most}." if most else "Choose another GPU class or workspace.",
         )
     holds = " and ".join(f"{held[name]} of {_gpus(quota[name], _words(classes[name]))}" for name in quota)
@@ -199,12 +199,8 @@ def _over_quota(
         allowed = limits.quota_of(name)
         room = allowed is None or held[name] + request.gpus <= allowed
         if room and capacity.fits(classes[name], request.gpus):
-            free = (
-                f"A {_words(classes[name])} GPU is"
-                if request.gpus == 1
-                else _gpus(request.gpus, _words(classes[name])) + " are"
-            )
-            return DeniedError(reason, f"{free} free now, or wait until a server of this workspace stops.")
+            free = f"{_gpus(request.gpus, _words(classes[name]))} {'is' if request.gpus == 1 else 'are'} free now"
+            return DeniedError(reason, f"{free}: choose that, or wait until a server of this workspace stops.")
     wait = "Wait until a server of this workspace stops"
     return DeniedError(reason, f"{wait}." if profile.gpus.min else f"{wait}, or start without a GPU.")
 
@@ -212,10 +208,6 @@ def _over_quota(
 def _words(gpu_class: GPUClass) -> str:
     """A class as an adjective of its GPUs; a title of several words is quoted."""
     return gpu_class.title if gpu_class.title.isalnum() else f"“{gpu_class.title}”"
-
-
-def _one_of(classes: list[GPUClass]) -> str:
-    return " or ".join(map(_words, classes))
 
 
 def _gpus(count: int, of: str) -> str:

@@ -103,9 +103,17 @@ _KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notic
 
 
 def section_of(config: Config) -> dict[str, Any]:
-    """The ``GPUSpawner`` section of a traitlets configuration as plain values."""
-    section = config.get("GPUSpawner", {})
-    return {key: value.get_value({}) if isinstance(value, LazyConfigValue) else value for key, value in section.items()}
+    """The ``GPUSpawner`` section of a traitlets configuration as plain values.
+
+    ``c.GPUSpawner.profiles.update(...)`` and ``.append(...)`` on a list leave a lazy value behind; it begins empty.
+    """
+    plain = {}
+    for key, value in config.get("GPUSpawner", {}).items():
+        if not isinstance(value, LazyConfigValue):
+            plain[key] = value
+        elif changes := value.to_dict():
+            plain[key] = value.get_value({} if "update" in changes else [])
+    return plain
 
 
 def load_settings(section: Mapping[str, Any], inherited: Collection[str] | None = None) -> Settings:
@@ -166,7 +174,7 @@ class _Loader:
         entries = self.section.get(key, {})
         path = f"{_SECTION}.{key}"
         if not isinstance(entries, Mapping):
-            self.problems.append(f"{path}: found {entries!r}, allowed: a mapping of names to {model.__name__} settings")
+            self.problems.append(f"{path}: found {entries!r}, allowed: a mapping of names to their settings")
             return {}
         parsed: dict[str, M] = {}
         for name, entry in entries.items():
@@ -215,7 +223,7 @@ class _Loader:
 
     def _check_references(self) -> None:
         """Read from the section as written, so that an entry with a mistake of its own is checked and known, too."""
-        classes, profiles = list(self._written("gpu_classes")), list(self._written("profiles"))
+        classes, profiles = self._declared("gpu_classes"), self._declared("profiles")
         for name, profile in self._written("profiles").items():
             self._known(f"{_SECTION}.profiles[{name!r}].gpu_classes", "GPU class", profile.get("gpu_classes"), classes)
         for name, space in self._written("workspaces").items():
@@ -227,6 +235,10 @@ class _Loader:
                 if isinstance(exception, Mapping):
                     self._known(f"{path}.exceptions[{index}].quota", "GPU class", exception.get("quota"), classes)
 
+    def _declared(self, key: str) -> list[str] | None:
+        """The names as written, or None where they cannot be told."""
+        return list(self._written(key)) if isinstance(self.section.get(key, {}), Mapping) else None
+
     def _written(self, key: str) -> dict[str, Mapping[str, Any]]:
         """The entries of a mapping as written; what is no mapping is an empty one."""
         entries = self.section.get(key)
@@ -234,9 +246,11 @@ class _Loader:
             return {}
         return {name: entry if isinstance(entry, Mapping) else {} for name, entry in entries.items()}
 
-    def _known(self, path: str, what: str, names: Any, known: Collection[str]) -> None:
+    def _known(self, path: str, what: str, names: Any, known: Collection[str] | None) -> None:
         if isinstance(names, str):
             names = [names]
+        if known is None:
+            return
         for name in names if isinstance(names, list | tuple | Mapping) else ():
             if isinstance(name, str) and name not in known:
                 self.problems.append(f"{path}: found {name!r}, which is no {what}{nearest(name, known)}")

@@ -180,7 +180,7 @@ class Range(Schema, Generic[N]):
 
 def closest(name: str, known: Collection[str]) -> str | None:
     """The known name that ``name`` was probably meant to be, or None."""
-    close = get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    close = get_close_matches(name[:100], [one for one in known if isinstance(one, str)], n=1, cutoff=0.6)
     return close[0] if close else None
 
 
@@ -189,7 +189,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     close = closest(name, known)
     if close is not None:
         return f"; did you mean {close!r}?"
-    return f"; known: {', '.join(sorted(known))}" if known else "; none is defined"
+    return f"; known: {', '.join(sorted(map(str, known)))}" if known else "; none is defined"
 
 
 def problems_of(path: str, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
