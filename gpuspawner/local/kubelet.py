@@ -35,6 +35,7 @@ class Kubelet:
         self._addresses = AddressPool(runtime.engine_id)
         self._workers: dict[str, PodWorker] = {}
         self._config_waiters: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._cleaning: set[asyncio.Task[None]] = set()
         self._unsubscribe: Callable[[], None] | None = None
 
     def start(self) -> None:
@@ -52,6 +53,7 @@ class Kubelet:
         for worker in living:
             worker.stop(grace)
         await asyncio.gather(*(worker.ended.wait() for worker in living))
+        await asyncio.gather(*self._cleaning)
         kill_marked(self._runtime.engine_id)
         for worker in self._workers.values():
             worker.forget()
@@ -128,7 +130,9 @@ class Kubelet:
             self._workers.pop(worker.uid, None)
             worker.forget()
 
-        self._cleaning = asyncio.get_running_loop().create_task(clean())
+        cleaning = asyncio.get_running_loop().create_task(clean())
+        self._cleaning.add(cleaning)
+        cleaning.add_done_callback(self._cleaning.discard)
 
     async def _config_changed(self, namespace: str) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ MAX_BYTES = 10 * 1024**2
 
 _LONGEST_LINE = 16 * 1024
 _FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -54,7 +56,9 @@ class ContainerLog:
         """Add output of ``stdout`` or ``stderr``; a line is kept when it is complete or very long."""
         if self._file is None:
             return
-        *lines, rest = (self._partial[stream] + data).split(b"\n")
+        *lines, rest = _LINE.findall(self._partial[stream] + data) or [b""]
+        if rest.endswith(b"\n"):
+            lines, rest = [*lines, rest], b""
         while len(rest) > _LONGEST_LINE:
             lines.append(rest[:_LONGEST_LINE])
             rest = rest[_LONGEST_LINE:]
@@ -80,14 +84,14 @@ class ContainerLog:
 
     def last_words(self) -> str:
         """The end of the output as ``FallbackToLogsOnError`` takes it: 80 lines or 2048 bytes, whichever is less."""
-        text = b"".join(line + b"\n" for line in self._last)
+        text = b"".join(self._last)
         return text[-_FALLBACK_BYTES:].decode("utf-8", "replace")
 
     async def read(self, options: LogOptions) -> AsyncIterator[bytes]:
         """Yield the lines that a reader asked for; with ``follow`` until the container's run is over."""
         left = options.limit_bytes
         async for stamp, line in self._lines(options):
-            chunk = (stamp.strftime(_STAMP_FORMAT).encode() + b" " if options.timestamps else b"") + line + b"\n"
+            chunk = (stamp.strftime(_STAMP_FORMAT).encode() + b" " if options.timestamps else b"") + line
             if left is not None:
                 chunk, left = chunk[:left], left - len(chunk)
             if chunk:
@@ -136,8 +140,8 @@ class ContainerLog:
         if not lines or self._file is None:
             return
         stamp = datetime.now(UTC).strftime(_STAMP_FORMAT)
-        head = f"{stamp} {stream} F ".encode()
-        data = b"".join(head + line + b"\n" for line in lines)
+        head = f"{stamp} {stream} ".encode()
+        data = b"".join(head + _tagged(line) for line in lines)
         self._last.extend(lines)
         if self._size and self._size + len(data) > self._max_bytes:
             self._rotate()
@@ -158,6 +162,11 @@ class ContainerLog:
             reader.set()
 
 
+def _tagged(line: bytes) -> bytes:
+    """A line as the runtime interface tags it: full, or a part that no newline has ended."""
+    return b"F " + line if line.endswith(b"\n") else b"P " + line + b"\n"
+
+
 def _parse_file(path: Path) -> list[tuple[datetime, bytes]]:
     if not path.exists():
         return []
@@ -167,5 +176,6 @@ def _parse_file(path: Path) -> list[tuple[datetime, bytes]]:
 
 def _parse(file: BinaryIO) -> Iterator[tuple[datetime, bytes]]:
     for line in file:
-        stamp, _, _, text = line.rstrip(b"\n").split(b" ", 3)
-        yield datetime.strptime(stamp.decode(), _STAMP_FORMAT).replace(tzinfo=UTC), text
+        stamp, _, tag, text = line.split(b" ", 3)
+        moment = datetime.strptime(stamp.decode(), _STAMP_FORMAT).replace(tzinfo=UTC)
+        yield moment, text[:-1] if tag == b"P" else text

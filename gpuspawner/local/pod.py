@@ -1,6 +1,7 @@
 """The life of one pod on its node, from admission to the removal of what it leaves."""
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -19,6 +20,7 @@ from gpuspawner.local.volumes import VolumeError, prepare_volumes, remove_volume
 __all__ = ["HOST_ADDRESS", "PodWorker"]
 
 HOST_ADDRESS = "127.0.0.1"
+_LOGGER = logging.getLogger(__name__)
 _DEADLINE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -290,5 +292,10 @@ class PodWorker:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            _LOGGER.error("Pod %s/%s: %r", self.namespace, self.name, task.exception(), exc_info=task.exception())

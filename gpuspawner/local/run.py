@@ -12,12 +12,12 @@ from gpuspawner.local.logs import ContainerLog
 from gpuspawner.local.memory import MemoryWatch
 from gpuspawner.local.prober import Prober
 from gpuspawner.local.probes import Outcome, probe_once, request
-from gpuspawner.local.process import MARKER, ContainerProcess
+from gpuspawner.local.process import MARKER, ContainerProcess, StartError
 from gpuspawner.local.store import Object
 
 __all__ = ["Backoff", "Run", "Runtime"]
 
-_KILLED = 137
+_KILLED, _NOT_FOUND = 137, 127
 _LONGEST_MESSAGE = 4096
 _LONGEST_HOOK = 3600.0
 
@@ -212,7 +212,10 @@ class Run:
         """Run a command as in the container; None for its exit code when it took too long."""
         launch, output = self._launch, _Collected()
         argv, env = launch.command(command), launch.env | {MARKER: self._marker}
-        process = await ContainerProcess.start(argv, env, launch.cwd, output)
+        try:
+            process = await ContainerProcess.start(argv, env, launch.cwd, output)
+        except StartError as error:
+            return _NOT_FOUND, str(error)
         try:
             code: int | None = await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError:

@@ -29,13 +29,16 @@ class Lab:
         self.store = engine.store
         self._session = session
 
-    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """Send a request; status and body."""
+    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """Start a request; use as ``async with``."""
         headers = {"Authorization": f"Bearer {self.engine.token}", "Content-Type": content_type}
         data = None if body is None else json.dumps(body).encode()
         context = ssl.create_default_context(cadata=self.engine.ca)
-        url = self.engine.url + path
-        async with self._session.request(method, url, data=data, headers=headers, ssl=context) as response:
+        return self._session.request(method, self.engine.url + path, data=data, headers=headers, ssl=context)
+
+    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """Send a request; status and body."""
+        async with self.request(method, path, body, content_type) as response:
             text = await response.text()
             return response.status, json.loads(text) if text.startswith("{") else text
 
@@ -108,6 +111,12 @@ class Lab:
     async def log(self, name: str, query: str = "") -> str:
         """What a pod has printed."""
         return str(await self.ok("GET", f"/api/v1/namespaces/demo/pods/{name}/log{query}"))
+
+    async def first_line(self, name: str, container: str = "main") -> str:
+        """The first line that a pod prints, as soon as it has printed it."""
+        path = f"/api/v1/namespaces/demo/pods/{name}/log?follow=true&container={container}"
+        async with asyncio.timeout(PATIENCE), self.request("GET", path) as response:
+            return (await response.content.readline()).decode().rstrip("\n")
 
     async def output(self, name: str, script: str, **spec: Any) -> str:
         """What a script prints that runs to its end as a pod."""
