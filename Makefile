@@ -1,4 +1,4 @@
-# make demo | test | lint | docs. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
+# make demo | test | lint | bench | docs. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
 PYTHON ?= python3
 VENV := .venv
 VENV_JH5 := .venv-jh5
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint bench docs clean
 .DELETE_ON_ERROR:
 
 # exec: make's shell is gone, so that Ctrl-C and kill reach the demo itself.
@@ -22,6 +22,9 @@ test: $(VENV)/.test $(VENV_JH5)/.test
 # The checks themselves are in .pre-commit-config.yaml: a commit runs what CI runs.
 lint: $(VENV)/.test
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+bench: $(VENV)/.test
+	PYTHONPATH=tests/demo $(BIN)/python tests/benchmarks/waiting_times.py
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,13 @@ class Member:
         assert answer.status_code in (201, 202), answer.text
         progress = self.ask("GET", f"/hub/api/users/{self.name}/server/progress")
         assert '"ready": true' in progress.text, progress.text
+
+    def stop_server(self) -> None:
+        """Stop the default server and wait until the hub has forgotten it."""
+        path = f"/hub/api/users/{self.name}"
+        self.ask("DELETE", f"{path}/server").raise_for_status()
+        while self.ask("GET", path).json()["servers"]:
+            time.sleep(0.05)
 
     def on_server(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """A request to the default server, through the proxy."""
