@@ -3,6 +3,7 @@
 from typing import Any
 
 from gpuspawner.local.defaults import containers
+from gpuspawner.local.limit_range import apply_limit_ranges, check_limit_ranges
 from gpuspawner.local.pod_security import enforce_pod_security
 from gpuspawner.local.quota import admit_to_quotas
 from gpuspawner.local.resources import Resource
@@ -36,6 +37,7 @@ def check_namespace(store: Store, resource: Resource, namespace: str, name: str)
 def mutate(store: Store, resource: Resource, obj: Object) -> None:
     """Fill in, in place, what depends on other objects."""
     if resource.key == "pods":
+        apply_limit_ranges(store, obj)
         _service_account(store, obj)
         _priority(store, obj)
         _tolerate_node_problems(obj["spec"])
@@ -50,6 +52,7 @@ def admit(store: Store, resource: Resource, obj: Object) -> list[str]:
     if not resource.namespaced:
         return []
     warnings = enforce_pod_security(store, obj) if resource.key == "pods" else []
+    check_limit_ranges(store, resource.key, obj)
     admit_to_quotas(store, resource.stored_as, obj)
     return warnings
 

@@ -171,8 +171,9 @@ async def _serve(request: web.Request) -> web.StreamResponse:
     info = parse_request(request.method, request.path, _is_watch(request))
     if info is None:
         return _discover(request)
-    serve = _SERVED.get((info.verb, info.subresource)) or _SERVED.get((info.verb, "*" if info.subresource else ""))
-    if serve is None or (not info.subresource and info.verb not in info.resource.verbs):
+    serve = _SERVED.get((info.verb, info.subresource))
+    nameless = info.name is None and info.verb in ("update", "patch")
+    if serve is None or nameless or (not info.subresource and info.verb not in info.resource.verbs):
         raise StatusError.method_not_allowed(info.resource.key)
     response: web.StreamResponse = await serve(request, info)
     return response

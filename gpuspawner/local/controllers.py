@@ -1,19 +1,22 @@
 """What follows from a change without a client asking: namespaces, claims, quotas and owned objects."""
 
+from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
-from gpuspawner.local.quota import quota_status
+from gpuspawner.local.quota import QuotaController
 from gpuspawner.local.resources import RESOURCES
 from gpuspawner.local.status import StatusError
 from gpuspawner.local.store import Store
 
-__all__ = ["start_controllers"]
+__all__ = ["DRIVER", "start_controllers"]
 
 Object = dict[str, Any]
 _CLASSES = "storageclasses.storage.k8s.io"
 _NAMESPACED = tuple(r.key for r in RESOURCES if r.namespaced and not r.storage)
 _CONFIG_MAPS = {"kube-root-ca.crt": "ca.crt", "openshift-service-ca.crt": "service-ca.crt"}
+_EVENT_LIFE = timedelta(hours=1)
 DRIVER = "local.gpuspawner"
 """The CSI driver's name in the volumes that the engine provisions; the handle is ``namespace/claim``."""
 
@@ -26,18 +29,17 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
     ca
         The API server's certificate authority (PEM), for the config map ``kube-root-ca.crt`` of each namespace.
     """
-    controllers = (_Namespaces(store, ca), _Claims(store), _Quotas(store), _Owners(store))
+    namespaces, claims = _Namespaces(store, ca), _Claims(store)
+    controllers = (namespaces, claims, QuotaController(store), _Owners(store), _Events(store))
 
     def on_change(resource: str, type_: str, obj: Object) -> None:
         for controller in controllers:
             controller.on_change(resource, type_, obj)
 
     for stored in store.items("namespaces"):
-        controllers[0].on_change("namespaces", "ADDED", stored.obj)
+        namespaces.on_change("namespaces", "ADDED", stored.obj)
     for stored in store.items("persistentvolumeclaims"):
-        controllers[1].on_change("persistentvolumeclaims", "ADDED", stored.obj)
-    for stored in store.items("resourcequotas"):
-        controllers[2].on_change("resourcequotas", "ADDED", stored.obj)
+        claims.on_change("persistentvolumeclaims", "ADDED", stored.obj)
     return store.subscribe(on_change)
 
 
@@ -185,20 +187,23 @@ class _Claims:
                 raise
 
 
-class _Quotas:
-    """Keeps the status of every quota."""
-
-    _MATTERS = frozenset({"configmaps", "persistentvolumeclaims", "pods", "resourcequotas", "secrets", "services"})
+class _Events:
+    """Forgets events an hour after they were last seen, as a kube-apiserver does."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._order: deque[tuple[datetime, str, str, str]] = deque()
 
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
-        namespace = obj["metadata"].get("namespace")
-        if resource not in self._MATTERS or not namespace:
+        if resource != "events" or type_ == "DELETED":
             return
-        for stored in self.store.items("resourcequotas", namespace):
-            self.store.update_status("resourcequotas", namespace, stored.name, quota_status(self.store, stored.obj))
+        metadata, now = obj["metadata"], self.store.clock()
+        self._order.append((now, metadata["namespace"], metadata["name"], metadata["resourceVersion"]))
+        while self._order and now - self._order[0][0] > _EVENT_LIFE:
+            _, namespace, name, version = self._order.popleft()
+            found = self.store.find("events", namespace, name)
+            if found and found["metadata"]["resourceVersion"] == version:
+                self.store.delete("events", namespace, name)
 
 
 class _Owners:

@@ -98,8 +98,8 @@ class Operations:
         if resource.key == "secrets":
             _merge_string_data(obj)
         apply_defaults(resource.stored_as, obj)
-        prepare_new(resource.stored_as, obj)
         mutate(self.store, resource, obj)
+        prepare_new(resource.stored_as, obj)
         validate(resource, obj)
         options.warnings += admit(self.store, resource, obj)
         return self._out(resource, self.store.create(resource.stored_as, obj, dry_run=options.dry_run))

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from gpuspawner.quantity import parse_quantity
 
-__all__ = ["add", "canonical", "format_quantity", "is_extended", "number", "same_quantity"]
+__all__ = ["add", "canonical", "format_quantity", "is_extended", "number", "same_quantity", "subtract"]
 
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = (("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18))
@@ -60,3 +60,8 @@ def add(one: str, other: str) -> str:
     """Add two quantities; the sum is written like the first unless that is zero, as in Kubernetes."""
     binary = _is_binary(one) if number(one) else _is_binary(other)
     return format_quantity(number(one) + number(other), binary)
+
+
+def subtract(one: str, other: str) -> str:
+    """Take one quantity from another; the difference is written like the first."""
+    return format_quantity(number(one) - number(other), _is_binary(one))

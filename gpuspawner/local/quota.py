@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from gpuspawner.local.defaults import containers, qos_class
-from gpuspawner.local.quantities import add, canonical, is_extended, number
+from gpuspawner.local.quantities import add, canonical, is_extended, number, subtract
 from gpuspawner.local.status import StatusError
 from gpuspawner.local.store import Store
 
-__all__ = ["admit_to_quotas", "quota_status", "usage"]
+__all__ = ["QuotaController", "admit_to_quotas", "pod_resources", "quota_status", "usage"]
 
 Object = dict[str, Any]
 Usage = dict[str, str]
@@ -25,7 +25,8 @@ def _total(parts: Iterable[Usage]) -> Usage:
     return total
 
 
-def _pod_resources(spec: Object, kind: str) -> Usage:
+def pod_resources(spec: Object, kind: str) -> Usage:
+    """Return a pod's total ``requests`` or ``limits``: containers together, or an init container above that."""
     running = _total(container.get("resources", {}).get(kind, {}) for container in spec.get("containers", []))
     for container in spec.get("initContainers", []):
         for name, value in container.get("resources", {}).get(kind, {}).items():
@@ -50,7 +51,7 @@ def usage(resource: str, obj: Object) -> Usage:
         used |= {resource: "1"} if resource in _COUNTED else {}
     elif obj.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
         used["pods"] = "1"
-        requests, limits = (_pod_resources(obj["spec"], kind) for kind in ("requests", "limits"))
+        requests, limits = (pod_resources(obj["spec"], kind) for kind in ("requests", "limits"))
         used |= {f"requests.{name}": value for name, value in requests.items()}
         used |= {name: value for name, value in requests.items() if name in _COMPUTE}
         used |= {f"limits.{name}": value for name, value in limits.items() if not is_extended(name)}
@@ -100,7 +101,7 @@ def _unspecified(hard: Usage, spec: Object) -> list[str]:
 
 def quota_status(store: Store, quota: Object) -> Object:
     """Return a quota's status from what is in its namespace now."""
-    hard = {name: canonical(value) for name, value in quota.get("spec", {}).get("hard", {}).items()}
+    hard = _canonical(quota)
     namespace = quota["metadata"]["namespace"]
     used = _total(
         usage(resource, stored.obj)
@@ -141,13 +142,67 @@ def admit_to_quotas(store: Store, resource: str, obj: Object, old: Object | None
         asked = {what: value for what, value in asked.items() if what in hard}
         if not asked:
             continue
-        used = quota_status(store, quota)["used"]
+        used = quota.get("status", {}).get("used") or quota_status(store, quota)["used"]
         over = sorted(what for what in asked if number(used[what]) + number(asked[what]) > number(hard[what]))
         if over:
             shown = (",".join(f"{what}={canonical(of[what])}" for what in over) for of in (asked, used, hard))
             requested, taken, limited = shown
             why = f"exceeded quota: {title}, requested: {requested}, used: {taken}, limited: {limited}"
             raise StatusError.forbidden(resource, name, why)
+
+
+class QuotaController:
+    """Keeps the status of every quota, change by change."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._known: dict[str, Usage] = {}
+        for resource in _COUNTED:
+            for stored in store.items(resource):
+                self._known[stored.obj["metadata"]["uid"]] = usage(resource, stored.obj)
+        for stored in store.items("resourcequotas"):
+            self._recount(stored.obj)
+
+    def on_change(self, resource: str, type_: str, obj: Object) -> None:
+        """Count a change of the store."""
+        if resource not in _COUNTED:
+            return
+        uid, namespace = obj["metadata"]["uid"], obj["metadata"]["namespace"]
+        before = self._known.pop(uid, {})
+        after = {} if type_ == "DELETED" else usage(resource, obj)
+        if after:
+            self._known[uid] = after
+        if resource == "resourcequotas" and type_ != "DELETED":
+            standing = self.store.find(resource, namespace, obj["metadata"]["name"])
+            if standing is not None and standing.get("status", {}).get("hard") != _canonical(standing):
+                self._recount(standing)
+        if before == after:
+            return
+        for stored in self.store.items("resourcequotas", namespace):
+            self._count(stored.obj, before, after)
+
+    def _count(self, quota: Object, before: Usage, after: Usage) -> None:
+        used = quota.get("status", {}).get("used")
+        spec = quota.get("spec", {})
+        if used is None or spec.get("scopes") or spec.get("scopeSelector"):
+            self._recount(quota)
+            return
+        new = dict(used)
+        for name in new:
+            if before.get(name) != after.get(name):
+                new[name] = subtract(add(new[name], after.get(name, "0")), before.get(name, "0"))
+        self._write(quota, quota["status"] | {"used": new})
+
+    def _recount(self, quota: Object) -> None:
+        self._write(quota, quota_status(self.store, quota))
+
+    def _write(self, quota: Object, status: Object) -> None:
+        metadata = quota["metadata"]
+        self.store.update_status("resourcequotas", metadata["namespace"], metadata["name"], status)
+
+
+def _canonical(quota: Object) -> Usage:
+    return {name: canonical(value) for name, value in quota.get("spec", {}).get("hard", {}).items()}
 
 
 def _growth(new: Usage, old: Usage) -> Usage:

@@ -38,6 +38,7 @@ class Api:
     clock: Clock
     url: str
     session: ClientSession
+    runner: web.AppRunner
 
     def request(self, method: str, path: str, body: Any = None, *, token: str | None = TOKEN, **headers: str) -> Any:
         """Start a request; use as ``async with``. Header names are given with underscores."""
@@ -100,13 +101,13 @@ async def running_api(store: Store | None = None, **options: Any) -> AsyncIterat
     """Run an API server while the block runs."""
     clock = Clock()
     store = store or Store(clock=clock)
-    runner = web.AppRunner(make_app(store, TOKEN, **options), shutdown_timeout=0.1)
+    runner = web.AppRunner(make_app(store, TOKEN, **options), shutdown_timeout=30)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
     try:
         async with ClientSession() as session:
-            yield Api(store, clock, f"http://{host}:{port}", session)
+            yield Api(store, clock, f"http://{host}:{port}", session, runner)
     finally:
         await runner.cleanup()
