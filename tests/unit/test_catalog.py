@@ -1,0 +1,98 @@
+"""Which nodes count for which GPU class."""
+
+from typing import Any
+
+import pytest
+from small_hub import small_hub
+
+from gpuspawner.catalog import NodeRequirement, Offer, gpu_node_labels
+
+# As GPU feature discovery labels nodes: https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery
+A100 = {
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB",
+    "nvidia.com/gpu.count": "8",
+    "nvidia.com/mig.strategy": "single",
+}
+SLICED = {
+    **A100,
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",
+    "nvidia.com/gpu.slices.gi": "1",
+    "nvidia.com/gpu.slices.ci": "1",
+}
+SHARED = {
+    **A100,
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-SHARED",
+    "nvidia.com/gpu.sharing-strategy": "time-slicing",
+    "nvidia.com/gpu.replicas": "4",
+}
+MPS = {**SHARED, "nvidia.com/gpu.sharing-strategy": "mps"}
+UNSHARED = {**A100, "nvidia.com/gpu.sharing-strategy": "none"}
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [Offer(resource="nvidia.com/gpu"), Offer(resource="nvidia.com/gpu", product=A100["nvidia.com/gpu.product"])],
+)  # type: ignore[arg-type]
+def test_a_whole_card_is_never_a_slice_or_a_share(offer: Offer) -> None:
+    assert offer.matches(A100)
+    assert offer.matches(UNSHARED)
+    for labels in (SLICED, SHARED, MPS):
+        assert not offer.matches(labels)
+        assert not all(requirement.matches(labels) for requirement in offer.requirements), "the affinity must agree"
+
+
+def test_a_slice_may_be_asked_for_by_its_product() -> None:
+    offer = Offer(resource="nvidia.com/gpu", product=("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",))
+    assert offer.matches(SLICED)
+    assert not offer.matches(A100)
+
+
+@pytest.mark.parametrize(
+    ("resource", "label"),
+    [
+        ("nvidia.com/gpu", "nvidia.com/gpu.product"),
+        ("nvidia.com/gpu.shared", "nvidia.com/gpu.product"),
+        ("nvidia.com/mig-3g.40gb", "nvidia.com/mig-3g.40gb.product"),
+        ("amd.com/gpu", "amd.com/gpu.product-name"),
+        ("gpu.intel.com/xe", "gpu.intel.com/product"),
+        ("habana.ai/gaudi", "habana.ai/product"),
+    ],
+)
+def test_the_vendor_says_which_label_names_the_product(resource: str, label: str) -> None:
+    assert Offer(resource=resource).label == label
+    assert Offer(resource=resource, product_label="my/label").label == "my/label"
+
+
+@pytest.mark.parametrize("offer", [Offer(resource="nvidia.com/mig-3g.40gb"), Offer(resource="amd.com/gpu")])
+def test_another_resource_without_products_counts_wherever_it_is(offer: Offer) -> None:
+    assert offer.requirements == ()
+    assert offer.matches({})
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "with_a", "with_b", "without"),
+    [
+        ("In", ("a",), True, False, False),
+        ("NotIn", ("a",), False, True, True),
+        ("Exists", (), True, True, False),
+        ("DoesNotExist", (), False, False, True),
+    ],
+)
+def test_a_requirement_matches_as_kube_scheduler_decides(
+    operator: str, values: tuple[str, ...], with_a: bool, with_b: bool, without: bool
+) -> None:
+    requirement = NodeRequirement("k", operator, values)
+    assert [requirement.matches(labels) for labels in ({"k": "a"}, {"k": "b"}, {})] == [with_a, with_b, without]
+    manifest: dict[str, Any] = {"key": "k", "operator": operator}
+    assert requirement.manifest() == ({**manifest, "values": list(values)} if values else manifest)
+
+
+def test_gpu_nodes_are_known_by_the_labels_of_every_vendor_of_the_catalog() -> None:
+    assert gpu_node_labels(small_hub().catalog) == ("amd.com/gpu.product-name", "nvidia.com/gpu.product")
+
+
+def test_the_title_is_the_display_name_or_the_name() -> None:
+    catalog = small_hub().catalog
+    assert catalog.gpu_classes["small"].title == "Small, 16 GB"
+    assert catalog.gpu_classes["whole"].title == "whole"
+    assert catalog.profiles["anywhere"].title == "anywhere"
