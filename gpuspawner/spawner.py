@@ -19,7 +19,8 @@ from gpuspawner.errors import ClusterError, LaunchError
 from gpuspawner.launcher import Feed, Launcher
 from gpuspawner.pod import Server, pod_name
 from gpuspawner.request import parse_request
-from gpuspawner.web.form import options_from_form, render_form
+from gpuspawner.web.form import describe_launch, render_form
+from gpuspawner.web.options import options_from_form, posted
 
 __all__ = ["GPUSpawner"]
 
@@ -145,6 +146,9 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """
     ).tag(config=True)
 
+    launch_summary = ""
+    """What is being started, in words, for the page of a launch under way."""
+
     _launch_feed: Feed | None = None
     _withdrawn = False
     _pod_runs = False
@@ -234,6 +238,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     async def _render_options_form(self) -> str:
         launcher = self.launcher
         await launcher.synced(_FIRST_SYNC)
+        refused = posted()
+        server = refused.server if refused else self.name
         mine = entitlements(
             self.user.name,
             current_workspaces(self.user, launcher.now()),
@@ -241,8 +247,10 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             launcher.usage(),
             launcher.capacity(),
             launcher.now().date(),
+            server=server,
         )
-        return render_form(mine, initial=self.user_options)
+        last_choice = refused.options if refused else self.user_options
+        return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server)
 
     async def start(self) -> str:
         """Start the server; returns its URL once its pod is ready.
@@ -265,6 +273,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
                 day=self.launcher.now().date(),
             )
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
+            self.launch_summary = describe_launch(request, self.settings.catalog)
             server = self._notebook_server()
             pod = await self.launcher.launch(request, server, self._launch_feed.tell, timeout=self.start_timeout - 5)
         except LaunchError as error:

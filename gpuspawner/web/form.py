@@ -14,10 +14,10 @@ from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.request import LaunchRequest
 from gpuspawner.schema import Bytes, Cores, Seconds
 from gpuspawner.web.offers import HOURS, ONES, Unit, availability, data_of, gpu_classes_of, memory_unit, profiles_of
-from gpuspawner.web.options import ANY, NO_GPU, options_from_form
+from gpuspawner.web.options import ANY, NO_GPU
 from gpuspawner.web.static_files import static_url
 
-__all__ = ["describe_launch", "options_from_form", "render_form"]
+__all__ = ["describe_launch", "render_form"]
 
 Offered = TypeVar("Offered", WorkspaceOffer, ProfileOffer)
 
