@@ -28,13 +28,13 @@ class Lab:
         self.engine = engine
         self.store = engine.store
         self._session = session
+        self._context = ssl.create_default_context(cadata=engine.ca)
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Start a request; use as ``async with``."""
         headers = {"Authorization": f"Bearer {self.engine.token}", "Content-Type": content_type}
         data = None if body is None else json.dumps(body).encode()
-        context = ssl.create_default_context(cadata=self.engine.ca)
-        return self._session.request(method, self.engine.url + path, data=data, headers=headers, ssl=context)
+        return self._session.request(method, self.engine.url + path, data=data, headers=headers, ssl=self._context)
 
     async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Send a request; status and body."""

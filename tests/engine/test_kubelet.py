@@ -227,8 +227,9 @@ async def test_a_pod_bound_to_a_full_node_is_rejected(tmp_path: Path) -> None:
 async def test_deleting_ends_a_process_with_all_its_descendants(tmp_path: Path) -> None:
     async with running_engine(tmp_path) as lab:
         # One child in the process group, one in a session of its own, one that outlived its parent.
-        script = "sleep 1001 & setsid sleep 1002 & (sleep 1003 &) ; trap 'exit 0' TERM; while :; do sleep 0.01; done"
-        await lab.run("worker", script)
+        script = "sleep 1001 & setsid sleep 1002 & (sleep 1003 &) ; echo begun; trap 'exit 0' TERM; "
+        await lab.run("worker", script + "while :; do sleep 0.01; done")
+        await lab.first_line("worker")
         pod = await lab.ready("worker")
         uid = pod["metadata"]["uid"]
 
@@ -245,7 +246,7 @@ async def test_deleting_ends_a_process_with_all_its_descendants(tmp_path: Path) 
         members = family()
         await lab.ok("DELETE", "/api/v1/namespaces/demo/pods/worker")
         await lab.gone("worker")
-        assert len(members) >= 1
+        assert len(members) >= 4
         assert family() == []
         assert "Killing: Stopping container main" in lab.events("worker")
 
@@ -424,26 +425,45 @@ async def test_memory_of_child_processes_counts(tmp_path: Path) -> None:
         assert state(await lab.ended("greedy"))["terminated"]["reason"] == "OOMKilled"
 
 
-async def test_a_pod_is_ready_when_its_probe_says_so(tmp_path: Path) -> None:
+async def test_a_pod_is_ready_while_its_probe_says_so(tmp_path: Path) -> None:
     async with running_engine(tmp_path) as lab:
         volumes, mounts = [{"name": "v", "emptyDir": {}}], [{"name": "v", "mountPath": "/v"}]
-        probe = {
-            "exec": {"command": ["/bin/sh", "-c", "cat /v/ready || exit 1"]},
-            "periodSeconds": 1,
-            "failureThreshold": 1,
-        }
-        script = "sleep 0.2; touch /v/ready; read line < /v/fifo; rm /v/ready; exec sleep 1000"
-        script = f"mkfifo /v/fifo; {script}"
-        container = {"readinessProbe": probe, "volumeMounts": mounts}
-        await lab.run("slow", script, volumes=volumes, container=container)
+        probe = {"exec": {"command": ["cat", "/v/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
+        await lab.run("slow", volumes=volumes, container={"readinessProbe": probe, "volumeMounts": mounts})
         running = await lab.until("slow", lambda pod: pod["status"]["phase"] == "Running")
         assert not is_ready(running)
         event = await lab.event("slow", "Unhealthy")
         assert event["message"].startswith("Readiness probe failed: cat: ")
-        pod = await lab.ready("slow")
-        fifo = tmp_path / "pods" / pod["metadata"]["uid"] / "volumes" / "v" / "fifo"
-        await asyncio.to_thread(fifo.write_text, "go\n")
-        await lab.until("slow", lambda pod: pod["status"]["phase"] == "Running" and not is_ready(pod))
+        flag = tmp_path / "pods" / running["metadata"]["uid"] / "volumes" / "v" / "ready"
+        flag.touch()
+        since = (await lab.ready("slow"))["metadata"]["resourceVersion"]
+        flag.unlink()
+        pod = await lab.until("slow", lambda pod: int(pod["metadata"]["resourceVersion"]) > int(since))
+        assert not is_ready(pod)
+        assert "running" in state(pod)
+
+
+async def test_an_http_probe_takes_2xx_and_3xx_only(tmp_path: Path) -> None:
+    serve = ["python", "-u", "-m", "http.server", "8767", "--bind", "0.0.0.0"]  # noqa: S104  (becomes the pod's own)
+    async with running_engine(tmp_path) as lab:
+        good = {"httpGet": {"path": "/", "port": 8767}, "periodSeconds": 1}
+        bad = {"httpGet": {"path": "missing", "port": 8767}, "periodSeconds": 1, "failureThreshold": 1000}
+        await lab.run("web", container={"command": serve, "readinessProbe": good, "livenessProbe": bad})
+        await lab.ready("web")
+        await lab.event("web", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 404")
+
+
+async def test_a_probe_that_cannot_be_carried_out_fails(tmp_path: Path) -> None:
+    async with running_engine(tmp_path) as lab:
+        probes = {
+            "absent": ({"exec": {"command": ["no-such-program"]}}, "executable file not found in $PATH"),
+            "slow": ({"exec": {"command": ["sleep", "1000"]}, "timeoutSeconds": 1}, "command timed out after 1s"),
+            "port": ({"httpGet": {"port": "nameless"}}, "couldn't find port: nameless"),
+        }
+        for name, (probe, _) in probes.items():
+            await lab.run(name, container={"readinessProbe": probe})
+        for name, (_, words) in probes.items():
+            await lab.event(name, "Unhealthy", words)
 
 
 async def test_a_refused_connection_is_told_as_the_kubelet_does(tmp_path: Path) -> None:
