@@ -50,8 +50,8 @@ def references(schema: Any) -> set[str]:
     return own.union(*map(references, schema.values()))
 
 
-def main() -> None:
-    """Collect the definitions that the served kinds need, and write them."""
+def document() -> str:
+    """Return the definitions that the served kinds need, as JSON."""
     source = files("kubernetes_validate") / "kubernetes-json-schema" / f"v{VERSION}-local" / "_definitions.json"
     everything = json.loads(source.read_text(encoding="utf-8"))["$defs"]
     wanted = {(resource.group, resource.version, resource.kind) for resource in RESOURCES} | ALSO
@@ -76,9 +76,9 @@ def main() -> None:
                 kind for kind in kinds if (kind["group"], kind["version"], kind["kind"]) in wanted
             ]
         todo.extend(references(definitions[name]))
-    document = {"version": VERSION, "definitions": dict(sorted(definitions.items()))}
-    TARGET.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
+    found = {"version": VERSION, "definitions": dict(sorted(definitions.items()))}
+    return json.dumps(found, separators=(",", ":"), sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    TARGET.write_text(document(), encoding="utf-8")
