@@ -4,6 +4,7 @@ A test holds the file against what this prints.
 """
 
 import sys
+from collections.abc import Callable
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from gpuspawner.catalog import App, GPUClass, Offer, Profile
 from gpuspawner.config import Connect, OffPeak, Storage
+from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
 from gpuspawner.spawner import GPUSpawner
 from gpuspawner.workspace import Budget, ClaimRule, PerMember, QuotaException, Workspace
@@ -34,6 +36,9 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
+SHOWN: dict[str, Callable[[Any], str]] = {"memory": format_bytes, "cpu": format_cores, "runtime": format_duration}
+
+
 def traits() -> list[str]:
     """The traits of GPUSpawner, in the order of the class, each with its help."""
     lines = ["## `c.GPUSpawner`", ""]
@@ -43,13 +48,15 @@ def traits() -> list[str]:
     return lines
 
 
-def default_of(field: Any) -> str:
+def default_of(name: str, field: Any) -> str:
     """What a key is when it is absent, in few words."""
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True) if field.default is PydanticUndefined else field.default
     if isinstance(value, Range):
-        return f"{value.default} ({value.min} to {value.max})"
+        show = SHOWN.get(name, str)
+        fixed = value.min == value.max
+        return show(value.default) if fixed else f"{show(value.default)} ({show(value.min)} to {show(value.max)})"
     if isinstance(value, BaseModel) or value in ("", (), {}, None):
         return ""
     return f"`{value}`"
@@ -64,7 +71,7 @@ def model(title: str, kind: type[BaseModel]) -> list[str]:
             continue
         literal = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
         said = (field.description or ", ".join(literal)).replace("|", "\\|")
-        lines.append(f"| `{field.alias or name}` | {default_of(field)} | {said} |")
+        lines.append(f"| `{field.alias or name}` | {default_of(name, field)} | {said} |")
     return [*lines, ""]
 
 
