@@ -247,9 +247,6 @@ class View:
 
     def _has_ended(self, record: PodRecord) -> bool:
         """Whether the watch is past this state of a pod and knows no such pod any more."""
-        vanished = self._vanished.get(record.key)
-        if vanished is not None and vanished.uid == record.uid:
-            return True
         watched = self._pod_watch.namespace in (None, record.namespace)
         return watched and not self._pod_watch.knows(record.key) and _at_most(record.version, self._pod_watch.version)
 

@@ -171,6 +171,16 @@ async def test_it_never_gives_up_and_pauses_grow_to_a_limit(
     assert watch.lists == 1, "an outage is no reason to list again"
 
 
+async def test_after_an_outage_the_next_pause_is_short_again(
+    server: ScriptedServer, told: Told, watching: Callable[..., Watch]
+) -> None:
+    server.on("list", "pods", *[refuse(503, "", "")] * 5, listing())
+    server.on("watch", "pods", refuse(503, "", ""), stream(event("ADDED", pod("a", "11"))))
+    watching()
+    assert await told.next(2) == [("sync", ""), ("upsert", "a")]
+    assert told.pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 0.25]
+
+
 async def test_pauses_are_spread_by_chance(server: ScriptedServer, told: Told, watching: Callable[..., Watch]) -> None:
     server.on("list", "pods", *[refuse(503, "", "")] * 8, listing(pod("a")))
     watching(chance=lambda: 1.0)
