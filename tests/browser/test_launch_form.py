@@ -112,6 +112,7 @@ async def test_a_workspace_shows_its_own_profiles_and_limits(page: Page, pages: 
     await expect(summary).to_have_text("PyTorch on 1 GPU (Small), 2 CPU cores, 8 GB, for 6 h.")
     await expect(page.get_by_text("Your limit in CSE 151A is 8 cores.")).to_be_visible()
     await expect(page.get_by_text("3 of 8 free now")).to_be_visible()
+    await expect(page.get_by_text("As usual")).to_be_hidden()
     await expect(page.get_by_text("CSE 151A uses 0 of its 8", exact=True)).to_be_visible()
 
 
@@ -206,6 +207,7 @@ async def test_the_form_works_without_javascript(browser: Browser, pages: Pages)
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
     await page.goto(pages.show("spawn.html", spawner_options_form=form()))
+    await expect(page.get_by_role("radio", name="As usual")).to_be_checked()
     await choose(page, "CSE 151A")
     await choose(page, "PyTorch")
     await page.get_by_role("button", name="Start").click()
