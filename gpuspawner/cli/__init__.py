@@ -74,4 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         print(f"gpuspawner {options.command}: {error}", file=sys.stderr)
         return error.status
+    except KeyboardInterrupt:  # before the command could see to it itself
+        return 130
     return status
