@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -25,7 +26,7 @@ from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_claim, build_pod,
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
 
-__all__ = ["Feed", "ForeignObjectError", "Launcher", "TooSlowError"]
+__all__ = ["ForeignObjectError", "Launcher", "TooSlowError"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ _NOT_FOUND, _CONFLICT = 404, 409
 _FIRST_SYNC = 10.0
 _GRACE = 30
 _REPLACEMENTS = 3
+_REMEMBERED = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
@@ -63,44 +65,6 @@ class TooSlowError(ServerFailedError):
     def __init__(self, seconds: float, waited_for: str) -> None:
         told = f"It was not ready after {format_duration(round(seconds))}, and the launch is withdrawn. {waited_for}"
         super().__init__(told.strip(), "Try again later, or ask for less.")
-
-
-class Feed:
-    """The sentences of one launch: whoever listens hears all of them, from the first, however late they come."""
-
-    def __init__(self) -> None:
-        self._steps: list[Progress] = []
-        self._changed = asyncio.Event()
-        self._closed = False
-
-    def tell(self, step: Progress) -> None:
-        """Say the next sentence, unless it is the one said last; the percentage never goes back."""
-        if self._steps and self._steps[-1].message == step.message:
-            return
-        self._steps.append(step)
-        self._wake()
-
-    def close(self) -> None:
-        """Nothing more will be said."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def __aiter__(self) -> AsyncIterator[Progress]:
-        said, percent = 0, 0
-        while True:
-            changed = self._changed
-            for step in self._steps[said:]:
-                percent = max(percent, step.percent)
-                yield step if step.percent == percent else step._replace(percent=percent)
-            said = len(self._steps)
-            if self._closed:
-                return
-            if changed is self._changed:
-                await changed.wait()
 
 
 class Launcher:
@@ -136,6 +100,7 @@ class Launcher:
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
         self._exits: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._never_seen: OrderedDict[str, None] = OrderedDict()
 
     def begin(self) -> None:
         """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
@@ -332,6 +297,7 @@ class Launcher:
                 break
             except ApiError as error:
                 if error.status == _NOT_FOUND:
+                    self._expect_late(launch)
                     break
                 logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
             except UnreachableError as error:
@@ -341,6 +307,13 @@ class Launcher:
         if key not in self._launching:
             self.ledger.release(key)
             await self._discard_secret(name)
+
+    def _expect_late(self, launch: str | None) -> None:
+        """A creation that was cut off may still reach the API after its pod was looked for in vain."""
+        if launch is not None:
+            self._never_seen[launch] = None
+            while len(self._never_seen) > _REMEMBERED:
+                self._never_seen.popitem(last=False)
 
     async def _discard_secret(self, name: str) -> None:
         try:
@@ -360,6 +333,10 @@ class Launcher:
         else:
             landed = self.view.class_of(pod, self.settings.catalog, held.gpu_classes)
             self.ledger.pod_runs(replace(held, gpu_classes=(landed,)) if landed else held)
+        launch = pod.annotations.get(LAUNCH)
+        if launch in self._never_seen and not gone:
+            del self._never_seen[launch]
+            self._background(self._withdraw(key, launch))
         if key in self._launching:
             return
         if gone or pod.ended:
@@ -369,7 +346,7 @@ class Launcher:
                 logger.info("%s/%s: %s", pod.namespace, pod.name, ended(pod, ran=True).reason)
                 self._background(callback())
         if pod.ended and not gone:
-            self._background(self._withdraw(key, pod.annotations.get(LAUNCH)))
+            self._background(self._withdraw(key, launch))
 
     async def _sweep(self) -> None:
         """Delete the pods and Secrets of launches that a hub before this one did not finish."""

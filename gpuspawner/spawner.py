@@ -16,7 +16,8 @@ from gpuspawner.authenticator import current_workspaces
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import ClusterError, LaunchError
-from gpuspawner.launcher import Feed, Launcher
+from gpuspawner.feed import Feed
+from gpuspawner.launcher import Launcher
 from gpuspawner.pod import Server, pod_name
 from gpuspawner.request import parse_request
 from gpuspawner.web.form import describe_launch, render_form
@@ -322,7 +323,10 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     async def get_url(self) -> str:
         """Where the server is; asked by a hub that restarts, also for one that was still starting."""
         pod = await self.launcher.recover(self.user.name, self.name, timeout=self.start_timeout)
-        return self._notebook_server().url(pod.ip) if pod else str(self.server.url)
+        if pod is None:
+            return str(self.server.url)
+        self._watch_for_end()
+        return self._notebook_server().url(pod.ip)
 
     def get_state(self) -> dict[str, Any]:
         """What a hub that restarts needs to find the pod again."""

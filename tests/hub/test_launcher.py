@@ -1,0 +1,143 @@
+"""The launcher at its edges: creations that are cut off, answers that get lost, crashes in the middle of a launch."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import section
+
+from gpuspawner.cluster.client import Client, UnreachableError
+from gpuspawner.config import load_settings
+from gpuspawner.errors import LaunchError
+from gpuspawner.feed import Feed
+from gpuspawner.launcher import Launcher
+from gpuspawner.local.engine import Engine
+from gpuspawner.pod import Server
+from gpuspawner.request import LaunchRequest
+
+SERVER = Server({"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/", "JUPYTERHUB_API_TOKEN": "secret"}, None, [])
+
+
+def request(user: str = "ada", **changes: Any) -> LaunchRequest:
+    asked: dict[str, Any] = {
+        "user": user,
+        "server": "",
+        "workspace": "everyone",
+        "profile": "pytorch",
+        "gpu_classes": ("small",),
+        "gpus": 1,
+        "cpu": 1.0,
+        "memory": 10**9,
+        "runtime": 3600,
+        "image": "example.org/notebook:1",
+    }
+    return LaunchRequest(**{**asked, **changes})
+
+
+@pytest.fixture
+async def launcher(engine: Engine, tmp_path: Path) -> AsyncIterator[Launcher]:
+    settings = load_settings({k: v for k, v in section(engine, tmp_path).items() if k != "start_timeout"})
+    launcher = Launcher(settings, owned=lambda user, server: False, sleep=lambda seconds: asyncio.sleep(0))
+    launcher.begin()
+    await launcher.view.started()
+    yield launcher
+    await launcher.close()
+
+
+async def settled(launcher: Launcher) -> None:
+    async with asyncio.timeout(20):
+        while launcher._tasks:
+            await asyncio.wait(set(launcher._tasks))
+
+
+def pods(engine: Engine) -> list[dict[str, Any]]:
+    return engine.store.list("pods", None)[0]
+
+
+async def test_fifty_launches_at_once_for_two_gpus_start_exactly_two(engine: Engine, launcher: Launcher) -> None:
+    feeds = [Feed() for _ in range(50)]
+    results = await asyncio.gather(
+        *(launcher.launch(request(f"user{n}"), SERVER, feeds[n].tell, 60) for n in range(50)), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, LaunchError)]
+    assert len(refused) == 48
+    assert all("holds 2 of 2 Small GPUs" in error.reason for error in refused)
+    assert len(pods(engine)) == 2
+    assert len(launcher.usage()) == 2
+
+
+async def test_a_creation_whose_answer_is_lost_leaves_no_pod(
+    engine: Engine, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Client.create
+
+    async def lost(self: Client, resource: str, namespace: str | None, manifest: Any) -> Any:
+        created = await create(self, resource, namespace, manifest)
+        if resource == "pods":
+            raise UnreachableError("the connection was closed")
+        return created
+
+    monkeypatch.setattr(Client, "create", lost)
+    with pytest.raises(LaunchError, match="Kubernetes does not answer right now"):
+        await launcher.launch(request(), SERVER, Feed().tell, 60)
+    await settled(launcher)
+    assert not pods(engine)
+    assert not launcher.usage()
+
+
+async def test_a_creation_that_reaches_the_api_after_it_was_given_up_is_deleted(
+    engine: Engine, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[dict[str, Any]] = []
+    create = Client.create
+
+    async def held_up(self: Client, resource: str, namespace: str | None, manifest: Any) -> Any:
+        if resource != "pods":
+            return await create(self, resource, namespace, manifest)
+        late.append(dict(manifest))
+        raise UnreachableError("no answer in time")
+
+    monkeypatch.setattr(Client, "create", held_up)
+    with pytest.raises(LaunchError):
+        await launcher.launch(request(), SERVER, Feed().tell, 60)
+    await settled(launcher)
+    assert not launcher.usage()
+    appeared = launcher.view.namespace, "jupyter-ada"
+    gone = asyncio.Event()
+    launcher.view.on_pod(lambda pod, is_gone: gone.set() if is_gone else None, namespace=appeared[0], name=appeared[1])
+    await create(launcher.client, "pods", "default", late[0])
+    await asyncio.wait_for(gone.wait(), 20)
+    await settled(launcher)
+    assert not pods(engine)
+
+
+async def test_a_launch_that_waits_too_long_for_a_gpu_is_withdrawn(engine: Engine, launcher: Launcher) -> None:
+    node = engine.store.get("nodes", None, "t4-0")
+    node["spec"]["unschedulable"] = True
+    engine.store.update("nodes", node)
+    feed = Feed()
+    with pytest.raises(LaunchError, match="the launch is withdrawn") as raised:
+        await launcher.launch(request(), SERVER, feed.tell, 1)
+    assert raised.value.code == "too_slow"
+    await settled(launcher)
+    assert not pods(engine)
+    assert not launcher.usage()
+
+
+async def test_a_relaunch_waits_for_the_old_pod_and_takes_its_place(engine: Engine, launcher: Launcher) -> None:
+    first = await launcher.launch(request(), SERVER, Feed().tell, 60)
+    second = await launcher.launch(request(), SERVER, Feed().tell, 60)
+    assert first.uid != second.uid
+    assert [pod["metadata"]["uid"] for pod in pods(engine)] == [second.uid]
+    assert len(launcher.usage()) == 1
+
+
+async def test_a_feed_tells_latecomers_everything_and_never_goes_back(launcher: Launcher) -> None:
+    feed = Feed()
+    await launcher.launch(request(), SERVER, feed.tell, 60)
+    feed.close()
+    told = [step async for step in feed]
+    assert [step.percent for step in told] == sorted(step.percent for step in told)
+    assert len({step.message for step in told}) == len(told) >= 3
