@@ -334,7 +334,7 @@ class Launcher:
             landed = self.view.class_of(pod, self.settings.catalog, held.gpu_classes)
             self.ledger.pod_runs(replace(held, gpu_classes=(landed,)) if landed else held)
         launch = pod.annotations.get(LAUNCH)
-        if launch in self._never_seen and not gone:
+        if launch is not None and launch in self._never_seen and not gone:
             del self._never_seen[launch]
             self._background(self._withdraw(key, launch))
         if key in self._launching:
