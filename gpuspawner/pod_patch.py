@@ -67,8 +67,12 @@ class _Container(_Part):
     resources: _Resources = _Resources()
 
 
+class _Term(_Part):
+    matchExpressions: list[dict[str, Any]] = []  # noqa: N815
+
+
 class _NodeSelector(_Part):
-    nodeSelectorTerms: list[dict[str, Any]] = []  # noqa: N815
+    nodeSelectorTerms: list[_Term] = []  # noqa: N815
 
 
 class _NodeAffinity(_Part):
