@@ -2,12 +2,14 @@
 
 import hmac
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import yaml
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gpuspawner.local import discovery, openapi
 from gpuspawner.local.controllers import DRIVER, start_controllers
@@ -24,6 +26,7 @@ from gpuspawner.local.watching import BOOKMARK_SECONDS, serve_watch
 
 __all__ = ["LOG_PROVIDER", "STORE", "LogProvider", "make_app"]
 
+_LOG = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Any]
 STORE = web.AppKey("store", Store)
 _OPERATIONS = web.AppKey("operations", Operations)
@@ -47,6 +50,7 @@ def make_app(
     ca: str = "",
     storage_class: str | None = "standard",
     bookmark_seconds: float = BOOKMARK_SECONDS,
+    middlewares: Sequence[Middleware] = (),
 ) -> web.Application:
     """Build the API server's application.
 
@@ -64,9 +68,11 @@ def make_app(
         Name of the default StorageClass to add if there is none; None adds none, and claims stay Pending.
     bookmark_seconds
         How often a watch that allows it is told how far it has come.
+    middlewares
+        aiohttp middlewares around every authenticated request; tests of clients put failures there.
     """
     store.closed = False
-    app = web.Application(middlewares=[_errors, _authentication], client_max_size=_MAX_BODY)
+    app = web.Application(middlewares=[_errors, _authentication, *middlewares], client_max_size=_MAX_BODY)
     app[STORE] = store
     app[_OPERATIONS] = Operations(store)
     app[_TOKEN] = token
@@ -125,6 +131,12 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPRequestEntityTooLarge:
         message = f"Request entity too large: limit is {_MAX_BODY}"
         return _answer(StatusError(413, "RequestEntityTooLarge", message, {}).body, 413)
+    except (web.HTTPException, ConnectionResetError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a mistake of ours is answered as the API answers its own
+        _LOG.exception("%s %s failed", request.method, request.path)
+        message = f"Internal error occurred: {type(error).__name__}"
+        return _answer(StatusError(500, "InternalError", message, {"causes": [{"message": str(error)}]}).body, 500)
     return response
 
 

@@ -34,7 +34,7 @@ def apply_limit_ranges(store: Store, pod: Object) -> None:
                 if added:
                     resources[kind] = standing | added
                     names = ", ".join(sorted(added))
-                    said.append(f"{names} {kind.removesuffix('s')} for container {container['name']}")
+                    said.append(f"{names} {kind.removesuffix('s')} for container {container.get('name', '')}")
     if said:
         annotations = pod["metadata"].setdefault("annotations", {})
         annotations["kubernetes.io/limit-ranger"] = "LimitRanger plugin set: " + "; ".join(said)

@@ -112,6 +112,9 @@ def validate_metadata(metadata: dict[str, Any], rule: str) -> list[Cause]:
     else:
         causes += name_causes(name, rule)
     causes += validate_labels(metadata.get("labels", {}), "metadata.labels")
+    for index, owner in enumerate(metadata.get("ownerReferences", [])):
+        missing = [name for name in ("apiVersion", "kind", "name", "uid") if not owner.get(name)]
+        causes += [required_value(f"metadata.ownerReferences[{index}].{name}", "must not be empty") for name in missing]
     annotations = metadata.get("annotations", {})
     for key in annotations:
         causes += [invalid_value("metadata.annotations", key, why) for why in label_key(key.lower())]

@@ -92,9 +92,10 @@ class Operations:
             metadata.pop(name, None)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"][:_GENERATED_NAME_BASE] + random_suffix()
+        metadata.setdefault("name", "")
         self._place(resource, namespace, metadata)
         if namespace is not None:
-            check_namespace(self.store, resource, namespace, metadata.get("name", ""))
+            check_namespace(self.store, resource, namespace, metadata["name"])
         if resource.key == "secrets":
             _merge_string_data(obj)
         apply_defaults(resource.stored_as, obj)

@@ -91,8 +91,6 @@ class Store:
         self._pending: deque[tuple[str, Change]] = deque()
         self._notifying = False
 
-    # Reading
-
     def get(self, resource: str, namespace: str | None, name: str) -> Object:
         """Return one object; StatusError 404 if there is none."""
         return clone(self.stored(resource, namespace, name).obj)
@@ -141,8 +139,6 @@ class Store:
             else:
                 objects[key] = change.old
         return [objects[key] for key in sorted(objects) if namespace is None or key[0] == namespace]
-
-    # Writing
 
     def create(self, resource: str, obj: Object, *, dry_run: bool = False) -> Object:
         """Add an object, with uid, resourceVersion, creationTimestamp and, from generateName, its name.
@@ -238,8 +234,6 @@ class Store:
         if not old.obj["metadata"].get("finalizers"):
             self._drop(resource, old)
 
-    # Following
-
     def watch(self, resource: str, namespace: str | None = None, since: int | None = None) -> Watch:
         """Follow the changes after version ``since``; without it, first every object as ``ADDED``.
 
@@ -279,8 +273,6 @@ class Store:
         for history in self._histories.values():
             history.wake()
 
-    # Keeping
-
     def save(self, path: Path) -> None:
         """Write everything except pods, events and nodes to a JSON file, atomically, readable by the owner only."""
         kept = {
@@ -306,8 +298,6 @@ class Store:
             for obj in objects:
                 stored = Stored(obj)
                 table[(stored.namespace, stored.name)] = stored
-
-    # Inside
 
     def _history(self, resource: str) -> History:
         history = self._histories.get(resource)
