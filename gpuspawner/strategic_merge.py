@@ -118,7 +118,7 @@ def _directive(item: Any) -> Any:
 def _merge_key(name: str, items: Sequence[Any]) -> str | None:
     """The merge key that every item has."""
     keys = MERGE_KEYS.get(name, ())
-    return next((key for key in keys if all(isinstance(item, Mapping) and key in item for item in items)), None)
+    return next((key for key in keys if all(isinstance(i, Mapping) and i.get(key) is not None for i in items)), None)
 
 
 def _in_order(merged: list[Any], patch: list[Any], base: list[Any], key: str | None) -> list[Any]:

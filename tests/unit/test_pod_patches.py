@@ -159,44 +159,35 @@ def test_tolerations_that_are_patched_in_are_added_to_ours() -> None:
 
 
 junk = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=1) | st.just({})
-words = junk | st.dictionaries(
-    st.sampled_from(["cpu", "memory", "app", "example.com/x"]), st.text(max_size=3) | st.integers(0, 9)
+
+
+def mostly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.integers(0, 11).flatmap(lambda number: good if number else junk)
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional={name: mostly(good) for name, good in fields.items()})
+
+
+texts = st.dictionaries(st.sampled_from(["app", "component", "example.com/x"]), mostly(st.text(max_size=3)))
+amounts = st.dictionaries(st.sampled_from(["cpu", "memory", "example.com/x"]), mostly(st.sampled_from(["1", "5G", 2])))
+variables = st.lists(some(name=st.sampled_from("AB"), value=st.text(max_size=3)), max_size=2)
+containers = st.builds(
+    lambda name, fields: {"name": name, **fields},
+    mostly(st.sampled_from(["notebook", "other"])),
+    some(env=variables, resources=some(limits=amounts, requests=amounts)),
 )
-containers = st.fixed_dictionaries(
-    {},
-    optional={
-        "name": st.sampled_from(["notebook", "other"]) | junk,
-        "env": junk
-        | st.lists(st.fixed_dictionaries({"name": st.sampled_from("AB")}, optional={"value": junk}), max_size=2),
-        "resources": junk | st.fixed_dictionaries({}, optional={"limits": words, "requests": words}),
-        "$patch": st.sampled_from(["delete", "replace"]),
-    },
+replaced = st.just([{"$patch": "replace"}, {"name": "notebook", "image": "mine"}])
+expressions = st.lists(st.just({"key": "zone", "operator": "Exists"}), max_size=2)
+required = some(nodeSelectorTerms=st.lists(some(matchExpressions=expressions), max_size=2))
+node_affinity = some(requiredDuringSchedulingIgnoredDuringExecution=required)
+tolerations = st.lists(st.just({"operator": "Exists", "key": "x"}), max_size=2)
+specs = some(
+    containers=st.lists(containers, max_size=2) | replaced,
+    tolerations=tolerations,
+    affinity=some(nodeAffinity=node_affinity) | st.none(),
 )
-terms = st.lists(junk | st.fixed_dictionaries({}, optional={"matchExpressions": junk}), max_size=2)
-required = junk | st.fixed_dictionaries({}, optional={"nodeSelectorTerms": junk | terms})
-node_affinity = st.fixed_dictionaries(
-    {},
-    optional={
-        "requiredDuringSchedulingIgnoredDuringExecution": required,
-        "preferredDuringSchedulingIgnoredDuringExecution": junk,
-    },
-)
-any_patch = st.fixed_dictionaries(
-    {},
-    optional={
-        "metadata": junk | st.fixed_dictionaries({}, optional={"labels": words, "annotations": words}),
-        "spec": junk
-        | st.fixed_dictionaries(
-            {},
-            optional={
-                "containers": junk | st.lists(containers | junk, max_size=2),
-                "tolerations": junk,
-                "affinity": junk | st.fixed_dictionaries({}, optional={"nodeAffinity": junk | node_affinity}),
-                "$patch": st.sampled_from(["delete", "replace"]),
-            },
-        ),
-    },
-)
+any_patch = some(metadata=some(labels=texts | st.none(), annotations=texts | st.none()), spec=specs)
 
 
 @settings(max_examples=300)

@@ -167,6 +167,7 @@ def test_as_in_the_source(base: dict[str, Any], patch: dict[str, Any], expected:
     ("patch", "message"),
     [
         ({"spec": {"containers": [{"image": "x"}]}}, "containers: every item needs name"),
+        ({"spec": {"containers": [{"name": None}, {"name": None}]}}, "containers: every item needs name"),
         ({"spec": {"containers": [{"$patch": "delete"}]}}, "containers: every item needs name"),
         ({"ports": [{"protocol": "TCP"}]}, "ports: every item needs containerPort or port"),
         ({"spec": {"$patch": "merge"}}, "'merge' is neither delete nor replace"),
