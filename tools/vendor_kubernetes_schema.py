@@ -1,4 +1,4 @@
-"""Write gpuspawner/local/kubernetes.json: the OpenAPI definitions of what the embedded engine serves.
+"""Write gpuspawner/local/apiserver/kubernetes.json: the OpenAPI definitions of what the embedded engine serves.
 
 They come from the PyPI package kubernetes-validate, without descriptions. Run: python tools/vendor_kubernetes_schema.py
 """
@@ -8,10 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gpuspawner.local.resources import RESOURCES
+from gpuspawner.local.apiserver.resources import RESOURCES
 
 VERSION = "1.36.0"
-TARGET = Path(__file__).parent.parent / "gpuspawner" / "local" / "kubernetes.json"
+TARGET = Path(__file__).parent.parent / "gpuspawner" / "local" / "apiserver" / "kubernetes.json"
 KEPT = frozenset(
     {"$ref", "additionalProperties", "format", "items", "properties", "required", "type"}
     | {"x-kubernetes-group-version-kind", "x-kubernetes-list-map-keys", "x-kubernetes-list-type"}

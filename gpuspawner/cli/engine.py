@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.local.engine import DEFAULT_IMAGES, Engine, EngineError
-from gpuspawner.local.nodes import NodesError
+from gpuspawner.local.nodes.description import NodesError
 
 __all__ = ["parse_images", "run"]
 

@@ -16,20 +16,20 @@ from typing import IO, Any
 import aiohttp
 from aiohttp import web
 
-from gpuspawner.local.apiserver import LOG_PROVIDER, make_app
-from gpuspawner.local.claims import ClaimFolders
-from gpuspawner.local.devices import DeviceManager
-from gpuspawner.local.kubelet import Kubelet
-from gpuspawner.local.launch import Images
-from gpuspawner.local.logs import MAX_BYTES
-from gpuspawner.local.machine import machine_node
-from gpuspawner.local.memory import MemoryWatch
-from gpuspawner.local.nodes import LocalNode, parse_nodes, ready_condition
-from gpuspawner.local.process import clean_environment, kill_marked
-from gpuspawner.local.run import Backoff, Runtime
-from gpuspawner.local.scheduler import Scheduler
-from gpuspawner.local.store import Store, timestamp
-from gpuspawner.local.tls import server_context
+from gpuspawner.local.apiserver.application import LOG_PROVIDER, make_app
+from gpuspawner.local.apiserver.store import Store, timestamp
+from gpuspawner.local.apiserver.tls import server_context
+from gpuspawner.local.kubelet.claims import ClaimFolders
+from gpuspawner.local.kubelet.devices import DeviceManager
+from gpuspawner.local.kubelet.kubelet import Kubelet
+from gpuspawner.local.kubelet.launch import Images
+from gpuspawner.local.kubelet.logs import MAX_BYTES
+from gpuspawner.local.kubelet.memory import MemoryWatch
+from gpuspawner.local.kubelet.process import clean_environment, kill_marked
+from gpuspawner.local.kubelet.runtime import Backoff, Runtime
+from gpuspawner.local.nodes.description import LocalNode, parse_nodes, ready_condition
+from gpuspawner.local.nodes.machine import machine_node
+from gpuspawner.local.scheduler.controller import Scheduler
 
 __all__ = ["DEFAULT_IMAGES", "THIS_MACHINE", "Engine", "EngineError"]
 

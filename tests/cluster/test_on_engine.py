@@ -16,7 +16,7 @@ from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.starting import until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.local.engine import Engine
-from gpuspawner.local.run import Backoff
+from gpuspawner.local.kubelet.runtime import Backoff
 
 PATIENCE = 30
 SMALL = Offer(resource="nvidia.com/gpu", product=("Tesla-T4",))

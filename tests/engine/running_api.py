@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, web
 
-from gpuspawner.local.apiserver import make_app
-from gpuspawner.local.binding import bind
-from gpuspawner.local.store import Store
+from gpuspawner.local.apiserver.application import make_app
+from gpuspawner.local.apiserver.binding import bind
+from gpuspawner.local.apiserver.store import Store
 
 TOKEN = "the-tests-token"
 Object = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from gpuspawner.local.engine import Engine
-from gpuspawner.local.run import Backoff
+from gpuspawner.local.kubelet.runtime import Backoff
 
 Object = dict[str, Any]
 PATIENCE = 30

@@ -16,10 +16,10 @@ from aiohttp import web
 from kubernetes.aio import client, watch
 from running_api import TOKEN, claim, pod, running_api
 
-from gpuspawner.local.apiserver import make_app
-from gpuspawner.local.binding import bind
-from gpuspawner.local.store import Store
-from gpuspawner.local.tls import server_context
+from gpuspawner.local.apiserver.application import make_app
+from gpuspawner.local.apiserver.binding import bind
+from gpuspawner.local.apiserver.store import Store
+from gpuspawner.local.apiserver.tls import server_context
 
 PATIENCE = 60
 

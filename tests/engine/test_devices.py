@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuspawner.local.devices import DeviceManager, DevicesUnavailable, device_env
-from gpuspawner.local.nodes import parse_nodes
+from gpuspawner.local.kubelet.devices import DeviceManager, DevicesUnavailable, device_env
+from gpuspawner.local.nodes.description import parse_nodes
 
 NODES = {node.name: node for node in parse_nodes("t4=1x2 a100=1x4 a100-mig-1g.10gb=1x3 t4-shared2=1x2")}
 OFFERS = {name: next(iter(node.devices)) for name, node in NODES.items()}

@@ -15,8 +15,8 @@ from running_engine import PATIENCE, running_engine
 from test_kubelet import CLAIM, HOME, process_gone
 
 from gpuspawner.local.engine import Engine, EngineError
-from gpuspawner.local.nodes import NodesError
-from gpuspawner.local.process import MARKER
+from gpuspawner.local.kubelet.process import MARKER
+from gpuspawner.local.nodes.description import NodesError
 
 
 def mode(path: Path) -> int:

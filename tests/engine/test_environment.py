@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gpuspawner.local.env import ConfigError, expand, field_value, resolve_env, resource_value
-from gpuspawner.local.launch import Images
-from gpuspawner.local.rewrite import Rewriter
-from gpuspawner.local.volumes import VolumeError, mount_points, prepare_volumes
+from gpuspawner.local.kubelet.env import ConfigError, expand, field_value, resolve_env, resource_value
+from gpuspawner.local.kubelet.launch import Images
+from gpuspawner.local.kubelet.rewrite import Rewriter
+from gpuspawner.local.kubelet.volumes import VolumeError, mount_points, prepare_volumes
 
 Object = dict[str, Any]
 HERE = "127.64.0.9"

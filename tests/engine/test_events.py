@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from gpuspawner.local.events import EVENT_TTL, record_event
-from gpuspawner.local.store import Store
+from gpuspawner.local.apiserver.events import EVENT_TTL, record_event
+from gpuspawner.local.apiserver.store import Store
 
 POD = {
     "kind": "Pod",

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuspawner.local.fit import NodeInfo, PodInfo, amounts, choose_node, filter_node, pod_requests
-from gpuspawner.local.preemption import NO_VICTIMS, NOT_HELPFUL, Preemption, find_preemption
-from gpuspawner.local.scheduler import Scheduler
-from gpuspawner.local.store import Store
+from gpuspawner.local.apiserver.store import Store
+from gpuspawner.local.scheduler.controller import Scheduler
+from gpuspawner.local.scheduler.fit import NodeInfo, PodInfo, amounts, choose_node, filter_node, pod_requests
+from gpuspawner.local.scheduler.preemption import NO_VICTIMS, NOT_HELPFUL, Preemption, find_preemption
 
 Object = dict[str, Any]
 T4 = {"gpu": "t4", "size": "16"}

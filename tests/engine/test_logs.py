@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gpuspawner.local.logs import ContainerLog, LogOptions
+from gpuspawner.local.kubelet.logs import ContainerLog, LogOptions
 
 
 async def text(log: ContainerLog, options: LogOptions | None = None) -> str:

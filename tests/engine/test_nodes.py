@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from recordings import recording
 
-from gpuspawner.local import machine
-from gpuspawner.local.machine import machine_node, parse_nvidia_smi
-from gpuspawner.local.nodes import NodesError, parse_nodes
-from gpuspawner.local.products import PRODUCTS
+from gpuspawner.local.nodes.description import NodesError, machine, parse_nodes
+from gpuspawner.local.nodes.machine import machine_node, parse_nvidia_smi
+from gpuspawner.local.nodes.products import PRODUCTS
 
 SMI = "0, GPU-aaaa, NVIDIA A100-SXM4-80GB, 81920\n1, GPU-bbbb, NVIDIA A100-SXM4-80GB, 81920\n"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from running_api import running_api
 
-from gpuspawner.local.logs import ContainerLog
-from gpuspawner.local.resources import RESOURCES
-from gpuspawner.local.table import age, columns, row
+from gpuspawner.local.apiserver.resources import RESOURCES
+from gpuspawner.local.apiserver.table import age, columns, row
+from gpuspawner.local.kubelet.logs import ContainerLog
 
 PODS = "/api/v1/namespaces/demo/pods"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"

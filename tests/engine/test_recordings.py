@@ -8,7 +8,7 @@ import pytest
 from recordings import comparable, numbers, recording
 from running_api import TOKEN, Api, running_api
 
-from gpuspawner.local.binding import bind
+from gpuspawner.local.apiserver.binding import bind
 
 REPLAYED_HERE = {*range(1, 16), 17, 18, 29, *range(32, 39), *range(41, 55)}
 NEEDS_THE_SCHEDULER = {16, *range(19, 29), 30, 31, 39, 40}

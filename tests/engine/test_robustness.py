@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpuspawner.local.controllers import start_controllers
-from gpuspawner.local.operations import DeleteOptions, Operations, WriteOptions
-from gpuspawner.local.resources import BY_KEY
-from gpuspawner.local.schema import definition_name, definitions, resolve
-from gpuspawner.local.status import StatusError
-from gpuspawner.local.store import Store
+from gpuspawner.local.apiserver.controllers import start_controllers
+from gpuspawner.local.apiserver.operations import DeleteOptions, Operations, WriteOptions
+from gpuspawner.local.apiserver.resources import BY_KEY
+from gpuspawner.local.apiserver.schema import definition_name, definitions, resolve
+from gpuspawner.local.apiserver.status import StatusError
+from gpuspawner.local.apiserver.store import Store
 
 WORDS = st.sampled_from(
     ["a", "b", "demo", "cpu", "memory", "nvidia.com/gpu", "Always", "In", "Exists", "", "Not Good", "/x"]

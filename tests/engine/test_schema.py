@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from recordings import numbers, recording
 from running_api import running_api
 
-from gpuspawner.local.protobuf import decode_body
-from gpuspawner.local.quantities import add, canonical, format_quantity, number, subtract
-from gpuspawner.local.resources import BY_PATH
-from gpuspawner.local.schema import decode, definition_name
-from gpuspawner.local.status import StatusError
+from gpuspawner.local.apiserver.protobuf import decode_body
+from gpuspawner.local.apiserver.quantities import add, canonical, format_quantity, number, subtract
+from gpuspawner.local.apiserver.resources import BY_PATH
+from gpuspawner.local.apiserver.schema import decode, definition_name
+from gpuspawner.local.apiserver.status import StatusError
 
 ROOT = Path(__file__).parent.parent.parent
 

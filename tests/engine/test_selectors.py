@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuspawner.local.selectors import matches_labels, parse_fields, parse_labels
-from gpuspawner.local.status import StatusError
+from gpuspawner.local.apiserver.selectors import matches_labels, parse_fields, parse_labels
+from gpuspawner.local.apiserver.status import StatusError
 
 LABELS = {"app": "demo", "user": "alice", "size": "10", "empty": "", "example.org/tier": "gold"}
 

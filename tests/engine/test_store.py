@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuspawner.local.status import StatusError
-from gpuspawner.local.store import Store
+from gpuspawner.local.apiserver.status import StatusError
+from gpuspawner.local.apiserver.store import Store
 
 Object = dict[str, Any]
 

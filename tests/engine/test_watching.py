@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientResponse
 from running_api import Api, running_api
 
-from gpuspawner.local.binding import bind
+from gpuspawner.local.apiserver.binding import bind
 
 PODS = "/api/v1/namespaces/demo/pods"
 PATIENCE = 10

@@ -1,0 +1,1 @@
+"""Bound pods as processes of this machine."""

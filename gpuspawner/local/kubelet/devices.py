@@ -1,0 +1,113 @@
+"""Which pod holds which GPU of a node: the device plugins' part of the kubelet."""
+
+from collections.abc import Mapping, Sequence
+
+from gpuspawner.local.apiserver.store import Object
+from gpuspawner.local.nodes.description import Device, pretended_devices
+from gpuspawner.local.scheduler.fit import amounts
+
+__all__ = ["Allocation", "DeviceManager", "DevicesUnavailable", "device_env"]
+
+Allocation = dict[str, dict[str, list[Device]]]
+"""Devices by container and resource."""
+
+_MIG = "/mig-"
+
+
+class DevicesUnavailable(Exception):  # noqa: N818  (named after the kubelet's words)
+    """A pod was bound to a node that has not as many free devices as it asks for."""
+
+
+class DeviceManager:
+    """Hands out devices so that no device ever belongs to two living pods."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, dict[str, Sequence[Device]]] = {}
+        self._owners: dict[tuple[str, str, str], str] = {}
+
+    def add_node(self, name: str, devices: Mapping[str, Sequence[Device]]) -> None:
+        """Make the devices of a node known; those of nodes that are not added are derived from their capacity."""
+        self._devices[name] = dict(devices)
+
+    def allocate(self, node: Object, pod: Object) -> Allocation:
+        """Give a pod the devices that its containers' limits ask for, lowest index first.
+
+        Init containers share the devices of the containers that follow. Raises `DevicesUnavailable` and then
+        keeps nothing.
+        """
+        uid = pod["metadata"]["uid"]
+        steady, passing = pod["spec"]["containers"], pod["spec"].get("initContainers") or []
+        allocation: Allocation = {}
+        try:
+            held: dict[str, list[Device]] = {}
+            for container in steady:
+                for resource, count in _extended(container):
+                    taken = self._take(node, uid, resource, count)
+                    held.setdefault(resource, []).extend(taken)
+                    allocation.setdefault(container["name"], {})[resource] = taken
+            for container in passing:
+                for resource, count in _extended(container):
+                    pool = held.setdefault(resource, [])
+                    pool += self._take(node, uid, resource, max(0, count - len(pool)))
+                    allocation.setdefault(container["name"], {})[resource] = pool[:count]
+        except DevicesUnavailable:
+            self.release(uid)
+            raise
+        return allocation
+
+    def release(self, uid: str) -> None:
+        """Take back everything that a pod holds."""
+        for key in [key for key, owner in self._owners.items() if owner == uid]:
+            del self._owners[key]
+
+    def holders(self) -> dict[tuple[str, str, str], str]:
+        """The uid of the pod that holds a device, by node, resource and device id."""
+        return dict(self._owners)
+
+    def _take(self, node: Object, uid: str, resource: str, count: int) -> list[Device]:
+        name = node["metadata"]["name"]
+        known = self._devices.setdefault(name, {})
+        if resource not in known:
+            total = amounts(node.get("status", {}).get("allocatable")).get(resource, 0)
+            known[resource] = pretended_devices(name, resource, total)
+        free = [device for device in known[resource] if (name, resource, device.id) not in self._owners]
+        if len(free) < count:
+            raise DevicesUnavailable(
+                f"Allocate failed due to requested number of devices unavailable for {resource}. "
+                f"Requested: {count}, Available: {len(free)}, which is unexpected"
+            )
+        for device in free[:count]:
+            self._owners[name, resource, device.id] = uid
+        return free[:count]
+
+
+def _extended(container: Object) -> list[tuple[str, int]]:
+    limits = amounts(container.get("resources", {}).get("limits"))
+    return [(resource, count) for resource, count in limits.items() if "/" in resource and count]
+
+
+def device_env(devices: Mapping[str, Sequence[Device]]) -> dict[str, str]:
+    """The environment by which the vendors' libraries see a container's devices, and no others.
+
+    Without an NVIDIA or AMD device CUDA_VISIBLE_DEVICES is empty, which hides all.
+    """
+    nvidia: list[str] = []
+    uuids: list[str] = []
+    env: dict[str, str] = {}
+    for resource, given in devices.items():
+        indexes = list(dict.fromkeys(str(device.index) for device in given))
+        if resource.startswith("nvidia.com/"):
+            unique = list(dict.fromkeys(device.uuid for device in given))
+            uuids += unique
+            nvidia += unique if _MIG in resource else indexes
+        elif resource.startswith("amd.com/"):
+            env["ROCR_VISIBLE_DEVICES"] = ",".join(indexes)
+        elif resource.startswith("habana.ai/"):
+            env["HABANA_VISIBLE_DEVICES"] = ",".join(indexes)
+    if nvidia:
+        # The index is nvidia-smi's only in PCI order; CUDA's own order is "fastest first".
+        env |= {"CUDA_VISIBLE_DEVICES": ",".join(nvidia), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        env["NVIDIA_VISIBLE_DEVICES"] = ",".join(uuids)
+    elif "ROCR_VISIBLE_DEVICES" not in env:
+        env["CUDA_VISIBLE_DEVICES"] = ""
+    return env

@@ -1,0 +1,1 @@
+"""Nodes of the engine: pretended ones from a description, or this machine."""

@@ -1,0 +1,100 @@
+"""Make the pictures of the README and the docs from the running demo. Run: make screenshots"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, async_playwright
+
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+sys.path.insert(0, str(ROOT / "tests" / "demo"))
+
+from running_demo import Demo, Member  # noqa: E402
+
+CODE = """import os
+print("GPU ", os.environ["CUDA_VISIBLE_DEVICES"])
+print("kind", os.environ["GPUSPAWNER_GPU_CLASS"])
+print("in  ", os.environ["GPUSPAWNER_WORKSPACE"])"""
+
+
+async def sign_in(browser: Browser, demo: Demo, name: str, width: int = 1280, height: int = 900, **how: str) -> Page:
+    """A fresh visitor who has signed in and sees the form."""
+    context = await browser.new_context(viewport={"width": width, "height": height}, **how)
+    page = await context.new_page()
+    await page.goto(demo.url)
+    await page.fill("#username_input", name)
+    await page.fill("#password_input", "demo")
+    await page.click("#login_submit")
+    await page.wait_for_selector("#spawn_form [data-gs-summary], #spawn_form [type=submit]")
+    return page
+
+
+async def shoot(page: Page, name: str, *, full: bool = False) -> None:
+    """Save a picture once nothing moves."""
+    await page.wait_for_load_state("networkidle")
+    if full:
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        await page.set_viewport_size({"width": (page.viewport_size or {"width": 1280})["width"], "height": height})
+    await page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+
+async def forms(browser: Browser, demo: Demo) -> None:
+    """The form in both themes and on a telephone, and after a refusal."""
+    page = await sign_in(browser, demo, "student")
+    await shoot(page, "form", full=True)
+    page = await sign_in(browser, demo, "student", color_scheme="dark")
+    await shoot(page, "form-dark", full=True)
+    page = await sign_in(browser, demo, "student", width=390, height=844)
+    await shoot(page, "form-390", full=True)
+    page = await sign_in(browser, demo, "researcher")
+    await page.evaluate("document.querySelector('#spawn_form').noValidate = true")
+    await page.get_by_label("GPUs", exact=True).fill("3")
+    await page.click("#spawn_form [type=submit]")
+    await page.wait_for_selector(".gs-refusal")
+    await shoot(page, "refusal")
+
+
+async def notebook(browser: Browser, demo: Demo) -> None:
+    """A notebook that says which GPU it was given, and the page that waits for it."""
+    page = await sign_in(browser, demo, "student")
+    await page.click("#spawn_form [type=submit]")
+    await page.wait_for_selector("#progress-log .gs-step, #progress-log")
+    await page.screenshot(path=IMAGES / "waiting.png", animations="disabled")
+    await page.wait_for_url("**/user/student/lab**", timeout=60_000)
+    await page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)
+    cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
+    await cell.click(timeout=60_000)
+    await page.keyboard.insert_text(CODE)
+    await page.keyboard.press("Shift+Enter")
+    await page.locator(".jp-OutputArea-output").first.wait_for(timeout=60_000)
+    news = page.get_by_role("button", name="No", exact=True)
+    if await news.count():
+        await news.click()
+        await news.wait_for(state="detached")
+    await shoot(page, "notebook")
+
+
+async def main() -> None:
+    """Start the demo, take every picture, end the demo."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        demo = await asyncio.to_thread(Demo.start, Path(folder) / "demo")
+        try:
+            prof = await asyncio.to_thread(Member, demo, "prof")
+            await asyncio.to_thread(prof.start_server, workspace="cse151a", profile="pytorch", gpu_class="small")
+            async with async_playwright() as playwright:
+                arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+                browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+                await forms(browser, demo)
+                await notebook(browser, demo)
+                await browser.close()
+        finally:
+            await asyncio.to_thread(demo.end)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
