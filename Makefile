@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | docs. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
+# make demo | test | lint | bench | docs | screenshots. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
 PYTHON ?= python3
 VENV := .venv
 VENV_JH5 := .venv-jh5
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs screenshots clean
 .DELETE_ON_ERROR:
 
 # exec: make's shell is gone, so that Ctrl-C and kill reach the demo itself.
@@ -25,6 +25,10 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	PYTHONPATH=tests/demo $(BIN)/python tests/benchmarks/waiting_times.py
+
+screenshots: $(VENV)/.test
+	@sh tools/need.sh chromium
+	$(BIN)/python tools/screenshots.py
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

@@ -66,8 +66,11 @@ class Client:
         return (await self._ready())[1].namespace
 
     async def create(self, resource: str, namespace: str | None, manifest: Mapping[str, Any]) -> Raw:
-        """Create an object; returns it as stored. ``ApiError`` 409 if it exists."""
-        return await self._json("POST", _path(resource, namespace), body=manifest)
+        """Create an object; returns it as stored. ``ApiError`` 409 if it exists, 400 for a field that is not known.
+
+        Without strict validation Kubernetes drops a misspelt field silently, and with it what it should have set.
+        """
+        return await self._json("POST", _path(resource, namespace), {"fieldValidation": "Strict"}, body=manifest)
 
     async def get(self, resource: str, namespace: str | None, name: str) -> Raw:
         """Read one object."""

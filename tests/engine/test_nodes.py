@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from recordings import recording
 
-from gpuspawner.local.nodes.description import NodesError, machine, parse_nodes
+from gpuspawner.local.nodes import machine
+from gpuspawner.local.nodes.description import NodesError, parse_nodes
 from gpuspawner.local.nodes.machine import machine_node, parse_nvidia_smi
 from gpuspawner.local.nodes.products import PRODUCTS
 

@@ -106,5 +106,5 @@ def test_a_module_says_in_one_line_what_lives_there(name: str) -> None:
 
 
 def test_the_modules_are_found() -> None:
-    assert {"pod", "cluster.view", "local.store", "cli.__init__"} <= set(MODULES)
+    assert {"pod", "cluster.view", "local.apiserver.store", "cli.__init__"} <= set(MODULES)
     assert "gpuspawner.admission" in set(imports("pod"))
