@@ -16,11 +16,11 @@ from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
 from gpuspawner.cluster.failures import plain
 from gpuspawner.cluster.records import PodRecord
-from gpuspawner.cluster.refusals import refused
+from gpuspawner.cluster.refusals import HubNotAllowedError, refused
 from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
-from gpuspawner.errors import ClusterError, ServerFailedError
+from gpuspawner.errors import ClusterError, LaunchError, ServerFailedError
 from gpuspawner.ledger import Ledger
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_claim, build_pod, build_secret, held_of, pod_name
 from gpuspawner.quantity import format_duration
@@ -97,6 +97,7 @@ class Launcher:
         self._clock = clock or (lambda: datetime.now(settings.timezone))
         self._sleep = sleep
         self._launching: dict[Key, str] = {}
+        self._stopping: dict[Key, asyncio.Task[Any]] = {}
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
         self._exits: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -150,13 +151,16 @@ class Launcher:
             For whatever keeps the server from starting; waiting longer than ``timeout`` seconds is one of the causes.
         """
         if not await self.synced(min(timeout, _FIRST_SYNC)) or self.view.unreachable:
-            raise refused(UnreachableError(self.view.unreachable or "no answer yet"), self.settings.namespace)
+            raise self._blind()
         key = (request.user, request.server)
         granted = self.ledger.admit(
             lambda usage: admit(request, self.settings, usage, self.capacity(), self.now().date())
         )
         self._launching[key] = launch = uuid4().hex
         self._exits.pop(key, None)
+        stopping = self._stopping.pop(key, None)
+        if stopping is not None:
+            stopping.cancel()  # what it has not deleted yet, this launch replaces
         waits_for = ""
 
         def told(step: Progress) -> None:
@@ -182,9 +186,12 @@ class Launcher:
 
         Never raises: where the API does not answer, deleting goes on in the background.
         """
-        task = self._background(self._withdraw((user, server), None, grace_seconds))
+        key = (user, server)
+        task = self._stopping[key] = self._background(self._withdraw(key, None, grace_seconds))
         grace = _GRACE if grace_seconds is None else grace_seconds
         await asyncio.wait({task}, timeout=grace + 30)
+        if task.done() and self._stopping.get(key) is task:
+            del self._stopping[key]
 
     def exit_code(self, user: str, server: str) -> int | None:
         """None while a server runs or nothing is known of it; else its exit code, 0 if only its absence is known."""
@@ -356,6 +363,12 @@ class Launcher:
             if held is not None and held.key not in self._launching and not self._owned(*held.key):
                 logger.warning("Nobody owns pod %s/%s: it is deleted", pod.namespace, pod.name)
                 self._background(self._withdraw(held.key, pod.annotations.get(LAUNCH)))
+
+    def _blind(self) -> LaunchError:
+        outage = self.view.outage
+        if outage is not None and outage.forbidden:
+            return HubNotAllowedError("list", "pods", self.settings.namespace, outage.reason)
+        return refused(UnreachableError(self.view.unreachable or "no answer yet"), self.settings.namespace)
 
     def _pod(self, key: Key) -> PodRecord | None:
         return self.view.pod(self.settings.namespace, pod_name(*key))

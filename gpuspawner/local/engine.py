@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
 
@@ -133,6 +134,11 @@ class Engine:
 
     async def start(self) -> None:
         """Start everything. Raises `EngineError` when another engine uses the folder or the port is taken."""
+        if not ip_address(self._host).is_loopback:
+            raise EngineError(
+                f"The engine listens on loopback only, not on {self._host}: whoever reaches it runs programs here. "
+                "Choose an address such as 127.0.0.1; more than one machine is Kubernetes."
+            )
         self._take_folder()
         try:
             await self._start()

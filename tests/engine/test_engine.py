@@ -175,3 +175,8 @@ async def test_nothing_outlives_an_engine_that_was_killed(tmp_path: Path) -> Non
     async with running_engine(tmp_path):
         await process_gone(pids["child"])
     assert _marked(engine_id) == []
+
+
+async def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="loopback only"):
+        await Engine(data_dir=tmp_path, host="0.0.0.0").start()  # noqa: S104

@@ -141,3 +141,37 @@ async def test_a_feed_tells_latecomers_everything_and_never_goes_back(launcher: 
     told = [step async for step in feed]
     assert [step.percent for step in told] == sorted(step.percent for step in told)
     assert len({step.message for step in told}) == len(told) >= 3
+
+
+async def test_a_stop_that_could_not_reach_the_api_does_not_end_the_next_launch(
+    engine: Engine, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await launcher.launch(request(), SERVER, Feed().tell, 60)
+    get, away = Client.get, asyncio.Event()
+
+    async def unreachable(self: Client, resource: str, namespace: str | None, name: str) -> Any:
+        if not away.is_set():
+            raise UnreachableError("no answer in time")
+        return await get(self, resource, namespace, name)
+
+    monkeypatch.setattr(Client, "get", unreachable)
+    stopping = asyncio.create_task(launcher.stop("ada", "", grace_seconds=0))
+    await asyncio.sleep(0)
+    retrying = launcher._stopping["ada", ""]
+    away.set()
+    second = await launcher.launch(request(), SERVER, Feed().tell, 60)
+    await stopping
+    assert retrying.done()
+    await settled(launcher)
+    assert second.uid != first.uid
+    assert [pod["metadata"]["uid"] for pod in pods(engine)] == [second.uid]
+
+
+async def test_nobody_else_s_pod_is_replaced(engine: Engine, launcher: Launcher) -> None:
+    spec = {"containers": [{"name": "main", "image": "example.org/silent:1"}]}
+    await launcher.client.create("pods", "default", {"metadata": {"name": "jupyter-ada"}, "spec": spec})
+    with pytest.raises(LaunchError, match="not of this hub"):
+        await launcher.launch(request(), SERVER, Feed().tell, 60)
+    await settled(launcher)
+    assert len(pods(engine)) == 1
+    assert not launcher.usage()

@@ -9,6 +9,7 @@ import pytest
 from running_hub import RunningHub
 
 from gpuspawner.cluster.failures import TooLargeError
+from gpuspawner.launcher import Launcher
 from gpuspawner.local.engine import Engine
 
 
@@ -215,3 +216,17 @@ async def test_named_servers_stand_side_by_side(start_gpu_hub: Any, engine: Engi
     fourth = [await launch(hub, "ada", {"profile": "cpu"}, server=f"s{n}") for n in range(3)]
     assert fourth[-1].status == 403
     assert "3 servers" in (await fourth[-1].json())["message"]
+
+
+async def test_poll_never_raises_because_a_hub_that_restarts_would_forget_the_server(
+    start_gpu_hub: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = await start_gpu_hub()
+    await hub.login("ada", "x")
+    await launch(hub, "ada", {"profile": "cpu"})
+
+    def broken(self: Launcher, user: str, server: str) -> int | None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Launcher, "exit_code", broken)
+    assert await hub.user("ada").spawner.poll() is None
