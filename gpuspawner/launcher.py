@@ -291,20 +291,22 @@ class Launcher:
         Tries until the API has answered: the pod may exist although its creation was never confirmed.
         """
         namespace, name = self.settings.namespace, pod_name(*key)
-        pause = _FIRST_PAUSE
+        pause, gone = _FIRST_PAUSE, False
         while True:
             try:
                 pod = await self.client.get("pods", namespace, name)
                 if launch is not None and pod["metadata"].get("annotations", {}).get(LAUNCH) != launch:
-                    return
+                    break
                 uid = pod["metadata"]["uid"]
                 self.view.observe(pod)
                 await self.client.delete("pods", namespace, name, grace_seconds=grace_seconds, uid=uid)
                 await self.view.wait_for(namespace, name, lambda _: False, uid=uid)
+                gone = True
                 break
             except ApiError as error:
                 if error.status == _NOT_FOUND:
                     self._expect_late(launch)
+                    gone = True
                     break
                 logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
             except UnreachableError as error:
@@ -313,7 +315,8 @@ class Launcher:
             pause = min(2 * pause, _LONGEST_PAUSE)
         if key not in self._launching:
             self.ledger.release(key)
-            await self._discard_secret(name)
+            if gone:
+                await self._discard_secret(name)
 
     def _expect_late(self, launch: str | None) -> None:
         """A creation that was cut off may still reach the API after its pod was looked for in vain."""
