@@ -182,7 +182,7 @@ def _room(pod: PodInfo, node: NodeInfo) -> Verdict | None:
     if len(node.pods) + 1 > most_pods:
         reasons.append("Too many pods")
         curable = most_pods > 0
-    for resource, amount in pod.requests.items():
+    for resource, amount in sorted(pod.requests.items(), key=lambda item: ("/" in item[0], item[0])):
         have = node.allocatable.get(resource, 0)
         if amount > have - node.used[resource]:
             reasons.append(f"Insufficient {resource}")
