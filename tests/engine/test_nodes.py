@@ -128,3 +128,23 @@ def test_this_machine_offers_the_gpus_that_nvml_lists(monkeypatch: pytest.Monkey
     labels = node.manifest["metadata"]["labels"]
     assert (labels["nvidia.com/gpu.product"], labels["nvidia.com/gpu.family"]) == ("NVIDIA-L40S", "ada-lovelace")
     assert node.devices["nvidia.com/gpu"][0].uuid == "GPU-cccc"
+
+
+def test_shares_under_another_name_and_by_mps() -> None:
+    renamed, mps, both = (
+        parse_nodes(text)[0].manifest for text in ("t4-shared4-renamed=1x2", "l4-mps3=1x1", "l4-mps3-renamed=1x1")
+    )
+    assert renamed["status"]["capacity"]["nvidia.com/gpu.shared"] == "8"
+    assert "nvidia.com/gpu" not in renamed["status"]["capacity"]
+    assert renamed["metadata"]["labels"]["nvidia.com/gpu.product"] == "Tesla-T4"
+    assert mps["status"]["capacity"]["nvidia.com/gpu"] == "3"
+    assert mps["metadata"]["labels"]["nvidia.com/gpu.sharing-strategy"] == "mps"
+    assert mps["metadata"]["labels"]["nvidia.com/gpu.product"] == "NVIDIA-L4-SHARED"
+    assert both["status"]["capacity"]["nvidia.com/gpu.shared"] == "3"
+
+
+def test_intel_s_gpus_are_resources_by_driver() -> None:
+    flex, arc = parse_nodes("flex170=1x2 b580=1x1")
+    assert flex.manifest["status"]["capacity"]["gpu.intel.com/i915"] == "2"
+    assert flex.manifest["metadata"]["labels"]["gpu.intel.com/product"] == "Flex_170"
+    assert arc.manifest["status"]["capacity"]["gpu.intel.com/xe"] == "1"

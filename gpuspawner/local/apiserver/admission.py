@@ -40,6 +40,7 @@ def mutate(store: Store, resource: Resource, obj: Object) -> None:
         apply_limit_ranges(store, obj)
         _service_account(store, obj)
         _priority(store, obj)
+        _runtime_class(store, obj)
         _tolerate_node_problems(obj["spec"])
     elif resource.key == "persistentvolumeclaims" and "storageClassName" not in obj["spec"]:
         name = default_storage_class(store)
@@ -127,6 +128,26 @@ def _priority(store: Store, pod: Object) -> None:
         raise StatusError.forbidden("pods", pod["metadata"]["name"], why)
     spec["priority"] = value
     spec.setdefault("preemptionPolicy", policy)
+
+
+def _runtime_class(store: Store, pod: Object) -> None:
+    """Refuse a pod whose runtime class is missing; add what its class costs and where it runs."""
+    spec, name = pod["spec"], pod["spec"].get("runtimeClassName")
+    if not name:
+        return
+    found = store.find("runtimeclasses.node.k8s.io", None, name)
+    if found is None:
+        why = f'pod rejected: RuntimeClass "{name}" not found'
+        raise StatusError.forbidden("pods", pod["metadata"]["name"], why)
+    if found.get("overhead", {}).get("podFixed"):
+        spec["overhead"] = dict(found["overhead"]["podFixed"])
+    scheduling = found.get("scheduling", {})
+    if scheduling.get("nodeSelector"):
+        spec["nodeSelector"] = scheduling["nodeSelector"] | spec.get("nodeSelector", {})
+    known = spec.get("tolerations", [])
+    wanted = [one for one in scheduling.get("tolerations", []) if one not in known]
+    if wanted:
+        spec["tolerations"] = [*known, *wanted]
 
 
 def _tolerate_node_problems(spec: Object) -> None:

@@ -84,6 +84,11 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=_REVIEW),
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
     Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",), storage="events"),
+    Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False),
+    Resource("resource.k8s.io", "v1", "deviceclasses", "DeviceClass", False, has_generation=True),
+    Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", subresources=("status",)),
+    Resource("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate"),
+    Resource("resource.k8s.io", "v1", "resourceslices", "ResourceSlice", False, has_generation=True),
     Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",), has_generation=True),
     Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, ("sc",)),
 )

@@ -12,6 +12,7 @@ Allocation = dict[str, dict[str, list[Device]]]
 """Devices by container and resource."""
 
 _MIG = "/mig-"
+_SHARING = "nvidia.com/gpu.sharing-strategy"
 
 
 class DevicesUnavailable(Exception):  # noqa: N818  (named after the kubelet's words)
@@ -70,6 +71,11 @@ class DeviceManager:
         if resource not in known:
             total = amounts(node.get("status", {}).get("allocatable")).get(resource, 0)
             known[resource] = pretended_devices(name, resource, total)
+        if count > 1 and resource.startswith("nvidia.com/gpu") and _by_mps(node):
+            raise DevicesUnavailable(
+                "Allocate failed due to rpc error: code = Unknown desc = request for "
+                f"'{resource}: {count}' too large: maximum request size for shared resources is 1, which is unexpected"
+            )
         free = [device for device in known[resource] if (name, resource, device.id) not in self._owners]
         if len(free) < count:
             raise DevicesUnavailable(
@@ -81,6 +87,11 @@ class DeviceManager:
         return free[:count]
 
 
+def _by_mps(node: Object) -> bool:
+    """Whether cards are shared by MPS, of which the device plugin never gives a container more than one share."""
+    return bool((node["metadata"].get("labels") or {}).get(_SHARING) == "mps")
+
+
 def _extended(container: Object) -> list[tuple[str, int]]:
     limits = amounts(container.get("resources", {}).get("limits"))
     return [(resource, count) for resource, count in limits.items() if "/" in resource and count]
@@ -89,7 +100,7 @@ def _extended(container: Object) -> list[tuple[str, int]]:
 def device_env(devices: Mapping[str, Sequence[Device]]) -> dict[str, str]:
     """The environment by which the vendors' libraries see a container's devices, and no others.
 
-    Without an NVIDIA or AMD device CUDA_VISIBLE_DEVICES is empty, which hides all.
+    Without an NVIDIA or AMD device CUDA_VISIBLE_DEVICES is empty, which hides all CUDA devices.
     """
     nvidia: list[str] = []
     uuids: list[str] = []
@@ -102,6 +113,8 @@ def device_env(devices: Mapping[str, Sequence[Device]]) -> dict[str, str]:
             nvidia += unique if _MIG in resource else indexes
         elif resource.startswith("amd.com/"):
             env["ROCR_VISIBLE_DEVICES"] = ",".join(indexes)
+        elif resource.startswith("gpu.intel.com/"):
+            env["ZE_AFFINITY_MASK"] = ",".join(indexes)
         elif resource.startswith("habana.ai/"):
             env["HABANA_VISIBLE_DEVICES"] = ",".join(indexes)
     if nvidia:

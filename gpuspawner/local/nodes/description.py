@@ -28,7 +28,7 @@ CPU_RESOURCES: dict[str, str] = {"cpu": "64", "memory": "512Gi", "ephemeral-stor
 _MOST_NODES, _MOST_GPUS = 500, 256
 _ENTRY = re.compile(r"(?P<kind>[a-z0-9.-]+)=(?P<nodes>[0-9]{1,6})(?:x(?P<gpus>[0-9]{1,6}))?", re.ASCII)
 _MIG = re.compile(r"(?P<card>.+)-mig-(?P<single>single-)?(?P<slices>[1-7])g\.(?P<memory>[0-9]{1,3})gb", re.ASCII)
-_SHARED = re.compile(r"(?P<card>.+)-shared(?P<replicas>[0-9]{1,2})", re.ASCII)
+_SHARED = re.compile(r"(?P<card>.+)-(?P<how>shared|mps)(?P<replicas>[0-9]{1,2})(?P<renamed>-renamed)?", re.ASCII)
 _GRAMMAR = "KIND=NODES or KIND=NODESxGPUS, separated by spaces, such as: a100=1x8 t4=2x4 cpu=1"
 _NAMESPACE = uuid.UUID("6f0c1cf4-6a4e-5b53-9f0e-3a1d8f2f6d10")
 
@@ -79,8 +79,9 @@ def parse_nodes(description: str) -> list[LocalNode]:
     """Return the pretended nodes of a description: words ``KIND=NODES`` or ``KIND=NODESxGPUS``.
 
     KIND is ``cpu``, a name of `PRODUCTS`, or such a name with ``-mig-3g.40gb`` (slices as their own resource),
-    ``-mig-single-3g.40gb`` (slices as nvidia.com/gpu) or ``-shared4`` (each card handed out four times). GPUS counts
-    what one node offers: cards, or slices. Raises `NodesError`.
+    ``-mig-single-3g.40gb`` (slices as nvidia.com/gpu), ``-shared4`` (time slicing: each card handed out four times) or
+    ``-mps4`` (the same by MPS); with ``-renamed`` behind these two, shares are nvidia.com/gpu.shared. GPUS counts what
+    one node offers: cards, or slices. Raises `NodesError`.
     """
     words = description.replace(",", " ").split()
     if not words:
@@ -129,7 +130,9 @@ def _offer(word: str, kind: str, gpus: int) -> tuple[dict[str, str], str, int]:
             raise NodesError(reason, "Name a slice that fits the card.")
         if mig["single"]:
             sliced = Product(f"{product.name}-MIG-{profile}", memory, product.family)
-            return _labels(sliced, gpus, "none", 1) | {"nvidia.com/mig.strategy": "single"}, "nvidia.com/gpu", 1
+            labels = _labels(sliced, gpus, "none", 1) | {"nvidia.com/mig.strategy": "single"}
+            size = {"nvidia.com/gpu.slices.ci": mig["slices"], "nvidia.com/gpu.slices.gi": mig["slices"]}
+            return labels | size, "nvidia.com/gpu", 1
         resource = f"nvidia.com/mig-{profile}"
         labels = _labels(product, 0, "none", 1) | {
             "nvidia.com/mig.strategy": "mixed",
@@ -141,13 +144,23 @@ def _offer(word: str, kind: str, gpus: int) -> tuple[dict[str, str], str, int]:
         }
         return labels, resource, 1
     if shared := _SHARED.fullmatch(kind):
-        product, replicas = _product(word, shared["card"]), int(shared["replicas"])
-        if product.vendor != "nvidia.com" or replicas < 2:
-            raise NodesError(f"{word!r} cannot be shared so.", "Share an NVIDIA card at least twice: t4-shared2=1x4.")
-        renamed = Product(f"{product.name}-SHARED", product.memory, product.family)
-        return _labels(renamed, gpus, "time-slicing", replicas), product.resource, replicas
+        return _shared(word, shared, gpus)
     product = _product(word, kind)
     return _labels(product, gpus, "none", 1), product.resource, 1
+
+
+def _shared(word: str, kind: re.Match[str], gpus: int) -> tuple[dict[str, str], str, int]:
+    """Shares of whole cards; only where the resource keeps its name does the product say that they are none."""
+    product, replicas = _product(word, kind["card"]), int(kind["replicas"])
+    if product.vendor != "nvidia.com" or replicas < 2:
+        raise NodesError(f"{word!r} cannot be shared so.", "Share an NVIDIA card at least twice: t4-shared2=1x4.")
+    if not kind["renamed"]:
+        product = Product(f"{product.name}-SHARED", product.memory, product.family)
+    mps = kind["how"] == "mps"
+    labels = _labels(product, gpus, "mps" if mps else "time-slicing", replicas)
+    if mps:
+        labels["nvidia.com/mps.capable"] = "true"
+    return labels, product.resource + (".shared" if kind["renamed"] else ""), replicas
 
 
 def _product(word: str, kind: str) -> Product:
@@ -160,7 +173,7 @@ def _product(word: str, kind: str) -> Product:
 
 
 def _labels(product: Product, count: int, sharing: str, replicas: int) -> dict[str, str]:
-    """The labels of GPU feature discovery (nvidia), of the AMD GPU operator's node labeller, or of Gaudi's."""
+    """The labels of GPU feature discovery (nvidia), or of the device operators of AMD, Intel and Gaudi."""
     if product.vendor == "amd.com":
         return {
             "amd.com/gpu.family": product.family,
@@ -169,6 +182,12 @@ def _labels(product: Product, count: int, sharing: str, replicas: int) -> dict[s
         }
     if product.vendor == "habana.ai":
         return {"habana.ai/device.family": product.name}
+    if product.vendor == "gpu.intel.com":
+        return {
+            "gpu.intel.com/family": product.family,
+            "gpu.intel.com/product": product.name,
+            "intel.feature.node.kubernetes.io/gpu": "true",
+        }
     return {
         "nvidia.com/gpu.count": str(count),
         "nvidia.com/gpu.family": product.family,

@@ -10,16 +10,20 @@ class Product:
     """One GPU model, as GPU feature discovery labels its nodes."""
 
     name: str
-    """Value of ``nvidia.com/gpu.product`` or ``amd.com/gpu.product-name``."""
+    """Value of ``nvidia.com/gpu.product``, ``amd.com/gpu.product-name`` or ``gpu.intel.com/product``."""
     memory: int
     """MiB per card."""
     family: str
     vendor: str = "nvidia.com"
+    driver: str = ""
+    """Of an Intel GPU, the kernel driver that its resource is named after: ``i915`` or ``xe``."""
 
     @property
     def resource(self) -> str:
         """The extended resource of a whole card."""
-        return "habana.ai/gaudi" if self.vendor == "habana.ai" else f"{self.vendor}/gpu"
+        return {"habana.ai": "habana.ai/gaudi", "gpu.intel.com": f"gpu.intel.com/{self.driver}"}.get(
+            self.vendor, f"{self.vendor}/gpu"
+        )
 
 
 PRODUCTS: dict[str, Product] = {
@@ -37,6 +41,8 @@ PRODUCTS: dict[str, Product] = {
     "a5000": Product("NVIDIA-RTX-A5000", 24564, "ampere"),
     "a6000": Product("NVIDIA-RTX-A6000", 49140, "ampere"),
     "b200": Product("NVIDIA-B200", 183359, "blackwell"),
+    "b580": Product("B580", 12288, "B_Series", "gpu.intel.com", "xe"),
+    "flex170": Product("Flex_170", 16384, "Flex_Series", "gpu.intel.com", "i915"),
     "gaudi2": Product("Gaudi2", 98304, "gaudi", "habana.ai"),
     "gb200": Product("NVIDIA-GB200", 189471, "blackwell"),
     "h100": Product("NVIDIA-H100-80GB-HBM3", 81559, "hopper"),
@@ -44,6 +50,7 @@ PRODUCTS: dict[str, Product] = {
     "l4": Product("NVIDIA-L4", 23034, "ada-lovelace"),
     "l40": Product("NVIDIA-L40", 46068, "ada-lovelace"),
     "l40s": Product("NVIDIA-L40S", 46068, "ada-lovelace"),
+    "max1550": Product("Max_1550", 131072, "Max_Series", "gpu.intel.com", "i915"),
     "mi210": Product("AMD_Instinct_MI210", 65520, "AI", "amd.com"),
     "mi300x": Product("AMD_Instinct_MI300X_OAM", 196592, "AI", "amd.com"),
     "p100": Product("Tesla-P100-PCIE-16GB", 16384, "pascal"),
