@@ -150,7 +150,8 @@ class Launcher:
         LaunchError
             For whatever keeps the server from starting; waiting longer than ``timeout`` seconds is one of the causes.
         """
-        if not await self.synced(min(timeout, _FIRST_SYNC)) or self.view.unreachable:
+        patience = min(timeout, _FIRST_SYNC)
+        if not await self.synced(patience) or not await self.view.answers(patience):
             raise self._blind()
         key = (request.user, request.server)
         granted = self.ledger.admit(

@@ -14,7 +14,17 @@ from kubernetes.aio.client.rest import RESTClientObject
 from gpuspawner.errors import ConfigurationError
 
 from .connection import Connection, Credentials
-from .wire import ApiError, GarbledError, Raw, UnreachableError, api_error, connection_words, frame, lines
+from .wire import (
+    ApiError,
+    GarbledError,
+    Raw,
+    StaleError,
+    UnreachableError,
+    api_error,
+    connection_words,
+    frame,
+    lines,
+)
 
 __all__ = ["ApiError", "Client", "Connection", "Raw", "UnreachableError"]
 
@@ -162,8 +172,9 @@ class Client:
 
         ``on_open`` is called when the server has granted the watch.
 
-        Empty lines are passed over. ``ApiError`` for a refusal and for an ERROR frame; ``UnreachableError`` when the
-        connection breaks, is silent for ``read_timeout`` seconds, or carries something that is not a frame.
+        Empty lines are passed over. ``ApiError`` for a refusal and for an ERROR frame; ``StaleError`` when a watch
+        is silent for ``read_timeout`` seconds; ``UnreachableError`` when the connection breaks, is not granted as soon
+        as any request would be answered, or carries something that is not a frame.
         """
         query = {
             "watch": "1",
@@ -175,12 +186,15 @@ class Client:
         }
         timeout = aiohttp.ClientTimeout(total=timeout_seconds + self.timeout, sock_connect=10, sock_read=read_timeout)
         try:
-            response = await self._open("GET", _path(resource, namespace), query, timeout=timeout)
+            async with asyncio.timeout(self.timeout):
+                response = await self._open("GET", _path(resource, namespace), query, timeout=timeout)
             on_open()
             try:
                 async for line in lines(response.content):
                     if line.strip():
                         yield frame(line)
+            except aiohttp.SocketTimeoutError:
+                raise StaleError(f"nothing was heard for {read_timeout:g} s") from None
             finally:
                 response.close()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -123,12 +123,15 @@ class EventFeed:
                 if version is None:
                     listed = await self._client.list("events", namespace, limit=1)
                     version = str((listed.get("metadata") or {}).get("resourceVersion") or "")
+                barren = True
                 async for frame in self._client.watch(
                     "events", namespace, resource_version=version, timeout_seconds=_LIFETIME
                 ):
                     version = self._take(namespace, frame) or version
-                    failures = 0
+                    failures, barren = 0, False
                 pause = 1.0
+                if barren:  # not even a bookmark in all its life: the server's history is not the one of our version
+                    version = None
             except (ApiError, UnreachableError, ConfigurationError) as error:
                 if isinstance(error, ApiError) and error.gone:
                     version = None

@@ -1,6 +1,7 @@
 """The live view: pods, nodes and free GPUs, from one watch of each, shared by the whole hub."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -71,12 +72,16 @@ class View:
         self._observed: dict[Key, PodRecord] = {}
         self._waiters: dict[Key, list[_Waiter]] = {}
         self._listeners: dict[Key | None, list[Listener]] = {}
+        self._answering = asyncio.Event()
+        self._answering.set()
+        self._outage_listeners: list[Callable[[], None]] = []
         self._pod_watch = Watch(
             client,
             "pods",
             on_upsert=self._pod_upserted,
             on_delete=self._pod_deleted,
             on_sync=self._pods_synced,
+            on_outage=self._outage_changed,
             namespace=None if cluster_wide else namespace,
             fallback_namespace=namespace,
             timing=timing,
@@ -113,6 +118,16 @@ class View:
             for waiter in waiters:
                 waiter.future.cancel()
 
+    async def answers(self, patience: float) -> bool:
+        """Whether the API shows the hub its pods; in an outage it is asked again at once, for ``patience`` seconds."""
+        outage = self._pod_watch.outage
+        if outage is not None and not outage.forbidden:
+            self._pod_watch.hurry()
+            self._node_watch.hurry()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answering.wait(), patience)
+        return self._pod_watch.outage is None
+
     @property
     def synced(self) -> bool:
         """Whether the hub's pods are known, so that "not there" means gone and not unknown."""
@@ -147,6 +162,18 @@ class View:
         if outage.forbidden:
             return f"Kubernetes does not let the hub read pods: {outage.reason}."
         return f"Kubernetes has not answered for {max(0, round(self._clock() - outage.since))} s: {outage.reason}."
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the API last said anything of pods or of nodes, whichever is longer; over about 180 the view
+        may be stale. Nodes that the hub may not read are left out."""
+        forbidden = self._node_watch.outage is not None and self._node_watch.outage.forbidden
+        return max(self._pod_watch.silent_for, 0.0 if forbidden else self._node_watch.silent_for)
+
+    @property
+    def renewals(self) -> int:
+        """How many watches were renewed because they had gone silent."""
+        return self._pod_watch.renewals + self._node_watch.renewals
 
     @property
     def capacity_unknown(self) -> str | None:
@@ -213,6 +240,11 @@ class View:
 
         return stop
 
+    def on_outage(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener()`` when :attr:`unreachable` begins and when it ends; returns how to stop that."""
+        self._outage_listeners.append(listener)
+        return lambda: self._outage_listeners.remove(listener)
+
     def capacity(self, catalog: Catalog) -> Capacity:
         """GPUs in all and free now, per offer of the catalog."""
         return Capacity(
@@ -244,6 +276,14 @@ class View:
         offers = [offer for gpu_class in classes for offer in gpu_class.accepts if offer.resource in pod.requests]
         title = " or ".join(c.title for c in classes if any(o.resource in pod.requests for o in c.accepts))
         return self.inventory.stock_for(pod, offers, title if among else "")
+
+    def _outage_changed(self) -> None:
+        if self._pod_watch.outage is None:
+            self._answering.set()
+        else:
+            self._answering.clear()
+        for listener in tuple(self._outage_listeners):
+            listener()
 
     def _has_ended(self, record: PodRecord) -> bool:
         """Whether the watch is past this state of a pod and knows no such pod any more."""

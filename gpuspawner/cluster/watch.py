@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gpuspawner.errors import ConfigurationError
 
 from .client import Client
-from .wire import ApiError, GarbledError, Raw, StreamError, UnreachableError
+from .wire import ApiError, GarbledError, Raw, StaleError, StreamError, UnreachableError
 
 __all__ = ["Key", "Outage", "Timing", "Watch", "key_of"]
 
@@ -38,8 +38,9 @@ class Timing:
 
     A server ends a watch after ``lifetime`` (shortened by up to a fifth at random, so that the watches of many hubs do
     not return together). kube-apiserver sends a bookmark every 60 to 75 s, so a connection silent for ``silence`` is
-    taken for half-open and renewed. Pauses double from ``first_pause`` to ``longest_pause``, each cut at random by up
-    to a half; there is no last attempt. A refusal of rights is looked at again every ``forbidden_pause``.
+    taken for half-open and renewed; if the renewed one is silent as well, a list tells what it kept back. Pauses
+    double from ``first_pause`` to ``longest_pause``, each cut at random by up to a half; there is no last attempt. A
+    refusal of rights is looked at again every ``forbidden_pause``.
     """
 
     lifetime: int = 300
@@ -54,7 +55,8 @@ class Watch:
 
     ``on_upsert(raw)`` for a new or changed object, ``on_delete(key, raw)`` with its last state where the server sent
     one (None after a relist), ``on_sync()`` after each complete list. After 410 the list is fetched again and compared
-    by resourceVersion: unchanged objects are not reported. Unknown event types are passed over.
+    by resourceVersion: unchanged objects are not reported. Unknown event types are passed over. ``on_outage()`` when
+    :attr:`outage` has begun or ended.
 
     Parameters
     ----------
@@ -72,6 +74,7 @@ class Watch:
         on_upsert: Callable[[Raw], None],
         on_delete: Callable[[Key, Raw | None], None],
         on_sync: Callable[[], None] = lambda: None,
+        on_outage: Callable[[], None] = lambda: None,
         namespace: str | None = None,
         fallback_namespace: str | None = None,
         page_size: int = 250,
@@ -86,10 +89,13 @@ class Watch:
         """Set while the API does not answer, refuses, or has not yet been reached again."""
         self.lists = 0
         """How many complete lists were fetched: one, unless the server forgot the history."""
+        self.renewals = 0
+        """How many watches were given up because nothing was heard of them."""
         self._client = client
         self._on_upsert = on_upsert
         self._on_delete = on_delete
         self._on_sync = on_sync
+        self._on_outage = on_outage
         self._fallback = fallback_namespace
         self._page_size = page_size
         self._timing = timing or Timing()
@@ -100,6 +106,10 @@ class Watch:
         self._known: dict[Key, str] = {}
         self._failures = 0
         self._barren = 0
+        self._expired = 0
+        self._stale = 0
+        self._heard = clock()
+        self._hurried = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -113,6 +123,11 @@ class Watch:
         """The resourceVersion the next watch begins at."""
         return self._version
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the API last told something of this kind, bookmarks included: what a stale watch shows by."""
+        return max(0.0, self._clock() - self._heard)
+
     def knows(self, key: Key) -> bool:
         """Whether the API has told of an object and not yet of its end."""
         return key in self._known
@@ -121,6 +136,10 @@ class Watch:
         """Begin, in a task of its own."""
         if self._task is None:
             self._task = asyncio.create_task(self.run(), name=f"watch-{self.resource}")
+
+    def hurry(self) -> None:
+        """Cut a pause short, unless the server itself has asked for it."""
+        self._hurried.set()
 
     async def close(self) -> None:
         """Stop and wait until it has."""
@@ -146,6 +165,8 @@ class Watch:
             except (UnreachableError, ConfigurationError) as error:
                 if isinstance(error, GarbledError):
                     self._gave_nothing()
+                elif isinstance(error, StaleError):
+                    self._went_silent(error)
                 await self._pause(str(error))
             except Exception:  # a watch that died would leave the hub with a frozen view
                 logger.exception("The watch of %s met an error of its own and lists again", self.resource)
@@ -168,7 +189,8 @@ class Watch:
         self._known = seen
         self._version = version
         self.lists += 1
-        self._failures = self._barren = 0
+        self._failures = self._barren = self._stale = 0
+        self._heard = self._clock()
         self._reached()
         self._settled.set()
         self._tell(self._on_sync)
@@ -198,7 +220,7 @@ class Watch:
         finally:
             lasted = bool(opened) and self._clock() - opened[0] > self._timing.longest_pause
             if fruitful or lasted:
-                self._barren = 0
+                self._barren = self._expired = 0
             if lasted:
                 self._failures = 0
         if not fruitful and not lasted:
@@ -207,6 +229,7 @@ class Watch:
             await self._pause("watches end at once")
 
     def _apply(self, frame: Raw) -> None:
+        self._heard, self._stale = self._clock(), 0
         raw, kind = frame["object"], frame.get("type")
         version, key = _version_of(raw), key_of(raw)
         if kind in ("ADDED", "MODIFIED") and key[1]:
@@ -224,9 +247,10 @@ class Watch:
         if error.gone:
             logger.info("The history of %s is gone (%s): listing again", self.resource, error.message)
             self._version = None
-            if self._failures:
+            self._expired += 1
+            if self._expired > 1:
+                self._failures = max(self._failures, self._expired - 2)
                 await self._pause(error.message)
-            self._failures += 1
         elif error.status == 403 and self.namespace is None and self._fallback is not None:
             logger.info("No right to read %s of the whole cluster: %s", self.resource, error.message)
             self.namespace, self._version = self._fallback, None
@@ -244,20 +268,42 @@ class Watch:
         if self._barren >= 3:
             self._version, self._barren = None, 0
 
+    def _went_silent(self, error: StaleError) -> None:
+        self.renewals += 1
+        self._stale += 1
+        logger.warning("The watch of %s is stale and renewed: %s", self.resource, error)
+        if self._stale > 1:
+            self._version = None
+
     async def _pause(self, reason: str, *, forbidden: bool = False, at_least: float | None = None) -> None:
         self._failures += 1
         if forbidden or self._failures > 1 or not self.synced:
-            if self.outage is None:
-                logger.warning("The watch of %s is interrupted: %s", self.resource, reason)
+            begins = self.outage is None
             self.outage = Outage(self.outage.since if self.outage else self._clock(), reason, forbidden)
+            if begins:
+                logger.warning("The watch of %s is interrupted: %s", self.resource, reason)
+                self._tell(self._on_outage)
         doubled: float = self._timing.first_pause * 2 ** min(self._failures - 1, 20)
         pause = min(self._timing.longest_pause, doubled) * (1 - 0.5 * self._chance())
-        await self._sleep(max(pause, min(at_least or 0.0, _LONGEST_RETRY_AFTER)))
+        if at_least:
+            await self._sleep(max(pause, min(at_least, _LONGEST_RETRY_AFTER)))
+        else:
+            await self._sleep_unless_hurried(pause)
+
+    async def _sleep_unless_hurried(self, seconds: float) -> None:
+        self._hurried.clear()
+        ways = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._hurried.wait())]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
 
     def _reached(self) -> None:
-        if self.outage is not None:
-            logger.info("The watch of %s is back after %.1f s", self.resource, self._clock() - self.outage.since)
-        self.outage = None
+        outage, self.outage = self.outage, None
+        if outage is not None:
+            logger.info("The watch of %s is back after %.1f s", self.resource, self._clock() - outage.since)
+            self._tell(self._on_outage)
 
     def _tell(self, callback: Callable[..., None], *args: object) -> None:
         try:

@@ -13,6 +13,7 @@ __all__ = [
     "ApiError",
     "GarbledError",
     "Raw",
+    "StaleError",
     "StreamError",
     "UnreachableError",
     "api_error",
@@ -82,6 +83,10 @@ class StreamError(ApiError):
 
 class UnreachableError(Exception):
     """No answer: no connection, a connection that broke, a time-out, or bytes that are not the API's."""
+
+
+class StaleError(UnreachableError):
+    """A watch that had been granted has been silent too long: half-open, or the server feeds it no more."""
 
 
 class GarbledError(UnreachableError):

@@ -1,12 +1,15 @@
-"""A scripted API server on a free port, and a client of it."""
+"""A scripted API server on a free port, a client of it, and watches whose time is the test's."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
 from scripted_apiserver import CLOSING, TOKEN, ScriptedServer
+from told import Told
 
 from gpuspawner.cluster.client import Client, Connection
+from gpuspawner.cluster.watch import Watch
 
 
 @pytest.fixture
@@ -35,3 +38,32 @@ async def client(server: ScriptedServer) -> AsyncIterator[Client]:
     client.pauses = pauses  # type: ignore[attr-defined]
     yield client
     await client.close()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def watching(client: Client, told: Told) -> AsyncIterator[Callable[..., Watch]]:
+    watches: list[Watch] = []
+
+    def start(**options: Any) -> Watch:
+        options = {
+            "on_upsert": told.upsert,
+            "on_delete": told.delete,
+            "on_sync": told.sync,
+            "clock": lambda: told.now,
+            "sleep": told.sleep,
+            "chance": lambda: 0.0,
+            **options,
+        }
+        watch = Watch(options.pop("client", client), "pods", **options)
+        watches.append(watch)
+        watch.start()
+        return watch
+
+    yield start
+    for watch in watches:
+        await watch.close()

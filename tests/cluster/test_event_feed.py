@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from fake_cluster import FakeCluster
+from scripted_apiserver import ScriptedServer, event, listing, stream
 
+from gpuspawner.cluster.client import Client
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.wire import ApiError, UnreachableError
 
@@ -142,3 +144,17 @@ async def test_trouble_with_events_never_reaches_the_launch(
         cluster.set("events", happening("e1", "a"))
         await cluster.quiet()
         assert len(follower.events) == 1
+
+
+async def test_a_server_whose_history_began_anew_is_listed_again(server: ScriptedServer, client: Client) -> None:
+    """Recorded: a watch from a version in the future is granted and ends without a word."""
+    server.on("list", "events", listing(version="9000"), listing(version="5"))
+    server.on("watch", "events", stream(end="close"), stream(event("ADDED", happening("e1", "a"))))
+    told = asyncio.Event()
+    feed = EventFeed(client, sleep=lambda seconds: asyncio.sleep(0))
+    with feed.follow("hub", "a", told.set) as follower:
+        async with asyncio.timeout(10):
+            await told.wait()
+        assert [one.reason for one in follower.events] == ["Pulling"]
+    assert [seen.query["resourceVersion"] for seen in server.asked("watch", "events")] == ["9000", "5"]
+    await feed.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,67 +17,12 @@ from scripted_apiserver import (
     status_of,
     stream,
 )
+from told import Told
 
 from gpuspawner.cluster.client import Client, Connection
 from gpuspawner.cluster.watch import Timing, Watch
 
 EXPIRED = event("ERROR", status_of(410, "Expired", "too old resource version: 1 (3824)"))
-
-
-class Told:
-    """What a watch reported, and the time it believed in."""
-
-    def __init__(self) -> None:
-        self.news: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self.pauses: list[float] = []
-        self.now = 0.0
-
-    def upsert(self, raw: dict[str, Any]) -> None:
-        self.news.put_nowait(("upsert", raw["metadata"]["name"]))
-
-    def delete(self, key: tuple[str, str], raw: dict[str, Any] | None) -> None:
-        self.news.put_nowait(("delete", key[1]))
-
-    def sync(self) -> None:
-        self.news.put_nowait(("sync", ""))
-
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
-
-    async def next(self, count: int) -> list[tuple[str, str]]:
-        async with asyncio.timeout(10):
-            return [await self.news.get() for _ in range(count)]
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
-async def watching(client: Client, told: Told) -> AsyncIterator[Callable[..., Watch]]:
-    watches: list[Watch] = []
-
-    def start(**options: Any) -> Watch:
-        options = {
-            "on_upsert": told.upsert,
-            "on_delete": told.delete,
-            "on_sync": told.sync,
-            "clock": lambda: told.now,
-            "sleep": told.sleep,
-            "chance": lambda: 0.0,
-            **options,
-        }
-        watch = Watch(options.pop("client", client), "pods", **options)
-        watches.append(watch)
-        watch.start()
-        return watch
-
-    yield start
-    for watch in watches:
-        await watch.close()
 
 
 async def test_a_list_in_pages_is_followed_by_a_watch_from_its_version(
