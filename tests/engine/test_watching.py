@@ -47,6 +47,22 @@ async def test_without_a_version_a_watch_begins_with_what_is_there() -> None:
             assert await lines.names(2) == [("ADDED", "one"), ("ADDED", "two")]
 
 
+@pytest.mark.parametrize("value", ["true", "True", "1", ""])
+async def test_a_watch_is_asked_for_in_any_spelling(value: str) -> None:
+    async with running_api() as api:
+        await api.create_namespace()
+        await api.create_pod("one")
+        async with api.request("GET", f"{PODS}?watch={value}") as response:
+            assert await Lines(response).names(1) == [("ADDED", "one")]
+
+
+@pytest.mark.parametrize("value", ["false", "False", "0"])
+async def test_a_watch_that_is_switched_off_is_a_list(value: str) -> None:
+    async with running_api() as api:
+        await api.create_namespace()
+        assert (await api.ok("GET", f"{PODS}?watch={value}"))["kind"] == "PodList"
+
+
 async def test_a_list_and_a_watch_from_its_version_miss_nothing_and_repeat_nothing() -> None:
     async with running_api() as api:
         await api.create_namespace()

@@ -17,7 +17,7 @@ from gpuspawner.local.apiserver.listing import list_page
 from gpuspawner.local.apiserver.operations import DeleteOptions, Operations, WriteOptions
 from gpuspawner.local.apiserver.protobuf import PROTOBUF, decode_body
 from gpuspawner.local.apiserver.rendering import dump, renderer
-from gpuspawner.local.apiserver.requestinfo import RequestInfo, parse_request
+from gpuspawner.local.apiserver.requestinfo import RequestInfo, flag, parse_request
 from gpuspawner.local.apiserver.reviews import review
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store, Stored
@@ -172,11 +172,11 @@ async def _version(request: web.Request) -> web.Response:
 
 
 def _is_watch(request: web.Request) -> bool:
-    return request.query.get("watch") in ("1", "true")
+    return flag(request.query, "watch")
 
 
 def _flag(request: web.Request, name: str) -> bool:
-    return request.query.get(name, "false").lower() in ("1", "true")
+    return flag(request.query, name)
 
 
 async def _serve(request: web.Request) -> web.StreamResponse:

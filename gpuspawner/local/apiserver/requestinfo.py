@@ -1,10 +1,11 @@
 """What a request asks for, from its method and path."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpuspawner.local.apiserver.resources import BY_PATH, Resource
 
-__all__ = ["RequestInfo", "parse_request"]
+__all__ = ["RequestInfo", "flag", "parse_request"]
 
 _METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -28,6 +29,14 @@ class RequestInfo:
         where = f'in the namespace "{self.namespace}"' if self.namespace else "at the cluster scope"
         what = f'cannot {self.verb} resource "{self.resource.plural}{part}" in API group "{self.resource.group}"'
         return f'{subject} is forbidden: User "{user}" {what} {where}'
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Whether a query parameter is on: anything but ``0`` and ``false`` in any case is.
+
+    Clients in Python send ``watch=True``. Source: ``Convert_Slice_string_To_bool`` in apimachinery's conversion.
+    """
+    return name in query and query[name].lower() not in ("0", "false")
 
 
 def parse_request(method: str, path: str, watching: bool) -> RequestInfo | None:

@@ -9,7 +9,7 @@ from aiohttp import web
 from gpuspawner.local.apiserver.history import Change, Stored, Watch
 from gpuspawner.local.apiserver.listing import parse_version, selection
 from gpuspawner.local.apiserver.rendering import Renderer, dump
-from gpuspawner.local.apiserver.requestinfo import RequestInfo
+from gpuspawner.local.apiserver.requestinfo import RequestInfo, flag
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store
 
@@ -30,10 +30,10 @@ class _Stream:
         self.store = store
         self.resource = info.resource
         self.renderer = renderer
-        self.bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
+        self.bookmarks = flag(query, "allowWatchBookmarks")
         self.matches: Matches = selection(info.resource, query, info.name)
         self.since = parse_version(query)
-        self.initial_end = query.get("sendInitialEvents") == "true"
+        self.initial_end = flag(query, "sendInitialEvents")
         self.namespace = info.namespace
         if self.initial_end and not (self.bookmarks and query.get("resourceVersionMatch") == "NotOlderThan"):
             raise _bad_initial_events()
