@@ -179,6 +179,10 @@ class Profile(Schema):
         default=Range[Seconds](default=6 * 3600, min=600, max=12 * 3600),
         description="How long a server may run: default, min, max.",
     )
+    scratch: Bytes | None = Field(default=None, description="Scratch space, instead of what the storage says; 0: none.")
+    shared_memory: Bytes | None = Field(
+        default=None, description="Size of /dev/shm, instead of what the storage says; 0: that of the runtime."
+    )
     idle: Seconds | None = Field(default=None, description="End a server that has been idle for so long.")
     apps: tuple[App, ...] = Field(default=(), description="Web applications to link to.")
     allow_gpu_nodes: bool = Field(

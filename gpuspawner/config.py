@@ -13,7 +13,8 @@ from traitlets.config.loader import LazyConfigValue
 from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.pod_patch import PodPatch, gpus_in
-from gpuspawner.schema import Bytes, Name, NameList, Schema, SecretName, closest, nearest, problems_of
+from gpuspawner.schema import Name, Schema, SecretName, closest, nearest, problems_of
+from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
 
 __all__ = ["Connect", "OffPeak", "Settings", "Storage", "load_settings", "section_of"]
@@ -32,22 +33,12 @@ def _like(pattern: str, allowed: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_AbsolutePath = Annotated[str, _like("/.*", "an absolute path such as /home/jovyan")]
 _Url = Annotated[str, _like("https?://.+", "a URL such as https://10.0.0.1:6443")]
 _HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _Hours = Annotated[str, _like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
 _Namespace = Annotated[
     str, _like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
 ]
-
-
-class Storage(Schema):
-    """A member's home: one PersistentVolumeClaim per user, mounted in all their servers."""
-
-    size: Bytes = Field(default=10 * 2**30, description="Storage request of the claim.")
-    storage_class: str | None = Field(default=None, description="StorageClass; without it the cluster's default.")
-    access_modes: NameList = Field(default=("ReadWriteOnce",), description="Access modes of the claim.")
-    mount_path: _AbsolutePath = Field(default="/home/jovyan", description="Where it is mounted.")
 
 
 class Connect(Schema):

@@ -20,9 +20,10 @@ from gpuspawner.cluster.refusals import HubNotAllowedError, refused
 from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
-from gpuspawner.errors import ClusterError, LaunchError, ServerFailedError
+from gpuspawner.errors import LaunchError, ServerFailedError
 from gpuspawner.ledger import Ledger
-from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_claim, build_pod, build_secret, held_of, pod_name
+from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name
+from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
 
@@ -41,19 +42,6 @@ _GRACE = 30
 _REPLACEMENTS = 3
 _REMEMBERED = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-
-
-class ForeignObjectError(ClusterError):
-    """An object of the name this server needs belongs to somebody else."""
-
-    code = "foreign_object"
-    status = 409
-
-    def __init__(self, resource: str, name: str) -> None:
-        super().__init__(
-            f"Kubernetes has an object of this server's name that is not of this hub ({resource}/{name}).",
-            "Tell the administrator of the hub.",
-        )
 
 
 class TooSlowError(ServerFailedError):
@@ -92,6 +80,7 @@ class Launcher:
         self.client = client or Client(Connection(**settings.connect.model_dump()))
         self.view = View(self.client, settings.namespace, {HUB_LABEL: settings.hub_name, "component": COMPONENT})
         self.events = EventFeed(self.client)
+        self.provision = Provision(self.client, settings, sleep)
         self.ledger = Ledger()
         self._owned = owned
         self._clock = clock or (lambda: datetime.now(settings.timezone))
@@ -174,6 +163,7 @@ class Launcher:
                 return await self._start(granted, server, launch, told)
         except BaseException as error:
             del self._launching[key]
+            self.provision.doubt(request, server.user_id)
             self._background(self._withdraw(key, launch))
             if isinstance(error, TimeoutError):
                 raise TooSlowError(timeout, waits_for) from None
@@ -233,9 +223,7 @@ class Launcher:
         name = manifest["metadata"]["name"]
         with self.events.follow(settings.namespace, name, wake.set) as follower:
             try:
-                claim = build_claim(asked.user, settings)
-                if claim is not None:
-                    await self._ensure("persistentvolumeclaims", claim)
+                await self.provision.prepare(asked, server.user_id)
                 await self._replace("secrets", build_secret(asked.user, asked.server, server, settings))
                 pod = self.view.observe(await self._replace("pods", manifest))
             except (ApiError, UnreachableError) as error:
@@ -255,13 +243,6 @@ class Launcher:
         )
         await until_answering(self.view, self.client, ready, server.url(ready.ip) + "api", server.answers_within)
         return ready
-
-    async def _ensure(self, resource: str, manifest: dict[str, Any]) -> None:
-        try:
-            await self.client.create(resource, self.settings.namespace, manifest)
-        except ApiError as error:
-            if error.status != _CONFLICT:
-                raise
 
     async def _replace(self, resource: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Create an object in place of one of the same name that an earlier launch left."""

@@ -1,10 +1,8 @@
 """LaunchRequest -> Pod, Secret and PersistentVolumeClaim manifests. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
-from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
@@ -12,14 +10,18 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Va
 from gpuspawner.admission import Granted, Held
 from gpuspawner.catalog import gpu_node_labels
 from gpuspawner.config import Settings
+from gpuspawner.errors import DeniedError
+from gpuspawner.names import expand, pod_name, safe_slug, server_variables, user_variables
 from gpuspawner.pod_patch import CONTAINER
 from gpuspawner.quantity import parse_quantity
+from gpuspawner.storage import claim_manifest, claim_name, home_claim, volumes_of
 from gpuspawner.strategic_merge import strategic_merge
 
 __all__ = [
     "COMPONENT",
     "CONTAINER",
     "HUB_LABEL",
+    "STORAGE_COMPONENT",
     "Server",
     "build_claim",
     "build_pod",
@@ -28,9 +30,11 @@ __all__ = [
     "held_of",
     "pod_name",
     "safe_slug",
+    "variables_of",
 ]
 
 COMPONENT = "singleuser-server"
+STORAGE_COMPONENT = "singleuser-storage"
 HUB_LABEL = "gpuspawner/hub"
 WORKSPACE_LABEL = "gpuspawner/workspace"
 PROFILE_LABEL = "gpuspawner/profile"
@@ -38,7 +42,7 @@ CLASS_LABEL = "gpuspawner/gpu-class"
 USER = "hub.jupyter.org/username"
 SERVER = "hub.jupyter.org/servername"
 HELD = "gpuspawner/held"
-_SAFE = re.compile(r"[a-z0-9](?:-?[a-z0-9])*", re.ASCII)
+_NAME_REMEDY = "Ask the administrator of this hub for another user name, or name the server otherwise."
 _SECRET_VARIABLES = frozenset({"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"})
 
 
@@ -47,6 +51,9 @@ class Server:
     """What JupyterHub wants to run: environment, command (None: the image's own) and arguments, and the port.
 
     ``base_path`` begins and ends with a slash; ``answers_within`` are the seconds its process may take to answer.
+    ``templates`` are the variables of the environment in which the administrator may write ``{username}`` and the
+    like, or a mapping as Kubernetes has it (``{"valueFrom": ...}``) in place of the value. ``user_id`` is JupyterHub's
+    number of the user.
     """
 
     environment: Mapping[str, str]
@@ -55,6 +62,8 @@ class Server:
     port: int = 8888
     base_path: str = "/"
     answers_within: float = 30.0
+    templates: Mapping[str, Any] = field(default_factory=dict)
+    user_id: int | None = None
 
     def url(self, address: str) -> str:
         """The server's URL in a pod of this IP address."""
@@ -62,56 +71,59 @@ class Server:
         return f"http://{host}:{self.port}{self.base_path}"
 
 
-def safe_slug(text: str, limit: int = 32) -> str:
-    """A DNS label of at most ``limit`` characters (24 or more) for any text; different texts get different slugs.
+def build_claim(
+    user: str,
+    settings: Settings,
+    *,
+    server: str = "",
+    workspace: str = "",
+    profile: str = "",
+    user_id: int | None = None,
+) -> dict[str, Any] | None:
+    """The PersistentVolumeClaim of a server's home, or None where homes are not kept.
 
-    A text that is safe already stays as it is. Any other keeps what is safe of it and ends in ``---`` and 64 bits of
-    its SHA-256; no safe text has two hyphens in a row, so that the two kinds never meet.
+    Its annotations say whose it is, as far as its name differs by user, workspace and server.
     """
-    if len(text) <= limit and _SAFE.fullmatch(text):
-        return text
-    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    kept = re.sub(r"[^a-z0-9]+", "-", text.lower(), flags=re.ASCII).strip("-")[: limit - 19].rstrip("-")
-    return f"{kept or 'x'}---{digest}"
-
-
-def pod_name(user: str, server: str) -> str:
-    """The name of a server's pod, the same at every launch, at most 63 characters."""
-    if not server:
-        return f"jupyter-{safe_slug(user)}"
-    return f"jupyter-{safe_slug(user, 24)}--{safe_slug(server, 24)}"
-
-
-def claim_name(user: str) -> str:
-    """The name of a user's PersistentVolumeClaim."""
-    return f"claim-{safe_slug(user)}"
-
-
-def build_claim(user: str, settings: Settings) -> dict[str, Any] | None:
-    """The PersistentVolumeClaim of a user's home, or None where homes are not kept."""
     storage = settings.storage
-    if storage is None:
+    if storage is None or not storage.home:
         return None
-    spec: dict[str, Any] = {
-        "accessModes": list(storage.access_modes),
-        "resources": {"requests": {"storage": _quantity(storage.size)}},
+    by_user, by_workspace, by_server = storage.scope
+    labels = {**_common_labels(settings), "component": STORAGE_COMPONENT}
+    annotations = {}
+    if by_user:
+        labels[USER], annotations[USER] = safe_slug(user), user
+    if by_workspace:
+        labels[WORKSPACE_LABEL] = annotations[WORKSPACE_LABEL] = workspace
+    if by_server:
+        annotations[SERVER] = server
+    variables = variables_of(user, server, settings, workspace, profile, user_id=user_id)
+    return claim_manifest(storage, variables["pvc_name"], labels, annotations, variables)
+
+
+def variables_of(
+    user: str,
+    server: str,
+    settings: Settings,
+    workspace: str = "",
+    profile: str = "",
+    gpu_class: str = "none",
+    user_id: int | None = None,
+) -> dict[str, str]:
+    """What the variables in templates stand for in one launch."""
+    variables = user_variables(user, hub_namespace=settings.namespace, hub_name=settings.hub_name)
+    variables |= server_variables(user, server)
+    variables |= {
+        "namespace": settings.namespace,
+        "workspace": workspace,
+        "profile": profile,
+        "gpu_class": gpu_class,
+        "pod_name": pod_name(user, server),
     }
-    if storage.storage_class is not None:
-        spec["storageClassName"] = storage.storage_class
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {
-            "name": claim_name(user),
-            "labels": {
-                **_common_labels(settings),
-                "component": "singleuser-storage",
-                USER: safe_slug(user),
-            },
-            "annotations": {USER: user},
-        },
-        "spec": spec,
-    }
+    if user_id is not None:
+        variables["userid"] = str(user_id)
+    storage = settings.storage
+    claim = home_claim(storage, user, server, workspace, variables) if storage is not None and storage.home else ""
+    return {**variables, "pvc_name": claim}
 
 
 def build_secret(user: str, name: str, server: Server, settings: Settings) -> dict[str, Any]:
@@ -139,7 +151,16 @@ def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str,
     patched in, which may refer to them as ``$(NAME)``.
     """
     asked = granted.request
-    template = {"metadata": {}, "spec": _spec(granted, server, settings)}
+    variables = variables_of(
+        asked.user,
+        asked.server,
+        settings,
+        asked.workspace,
+        asked.profile,
+        ",".join(granted.gpu_classes) or "none",
+        server.user_id,
+    )
+    template = {"metadata": {}, "spec": _spec(granted, server, settings, variables)}
     patches = [
         settings.pod_template,
         settings.workspaces[asked.workspace].pod,
@@ -149,7 +170,7 @@ def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str,
         patches.append(settings.catalog.gpu_classes[granted.placements[0].gpu_class].pod)
     ours = template["spec"]
     for patch in patches:
-        template = strategic_merge(template, patch)
+        template = strategic_merge(template, expand(patch, variables))
     metadata, spec = template["metadata"], template["spec"]
     _keep(spec, ours)
     _add_affinity(spec, granted, settings)
@@ -210,7 +231,7 @@ def _owner_labels(user: str, server: str) -> dict[str, str]:
     return {USER: safe_slug(user), SERVER: safe_slug(server) if server else ""}
 
 
-def _spec(granted: Granted, server: Server, settings: Settings) -> dict[str, Any]:
+def _spec(granted: Granted, server: Server, settings: Settings, variables: Mapping[str, str]) -> dict[str, Any]:
     asked = granted.request
     resources = {"cpu": _quantity(asked.cpu), "memory": _quantity(asked.memory)}
     if granted.placements:
@@ -231,7 +252,7 @@ def _spec(granted: Granted, server: Server, settings: Settings) -> dict[str, Any
             {
                 "name": CONTAINER,
                 "image": asked.image,
-                "env": _environment(asked.user, asked.server, granted, server),
+                "env": _environment(granted, server, variables),
                 "ports": [{"name": "notebook-port", "containerPort": server.port}],
                 "resources": {"limits": resources, "requests": dict(resources)},
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -246,15 +267,36 @@ def _spec(granted: Granted, server: Server, settings: Settings) -> dict[str, Any
         container["args"] = list(server.arguments)
     if settings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
-    if settings.storage is not None:
-        claim = {"claimName": claim_name(asked.user)}
-        spec["volumes"] = [{"name": "home", "persistentVolumeClaim": claim}]
-        container["volumeMounts"] = [{"name": "home", "mountPath": settings.storage.mount_path}]
-        container["workingDir"] = settings.storage.mount_path
+    volumes = _volumes(granted, settings, variables)
+    if volumes:
+        spec["volumes"] = [volume for volume, _ in volumes]
+        container["volumeMounts"] = [mount for _, mount in volumes]
+    if settings.storage is not None and settings.storage.home:
+        container["workingDir"] = expand(settings.storage.mount_path, variables)
     return spec
 
 
-def _environment(user: str, name: str, granted: Granted, server: Server) -> list[dict[str, Any]]:
+def _volumes(
+    granted: Granted, settings: Settings, variables: Mapping[str, str]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    profile = settings.catalog.profiles[granted.request.profile]
+    try:
+        return list(
+            volumes_of(
+                settings.storage,
+                home=variables["pvc_name"],
+                workspace=granted.request.workspace,
+                memory=granted.request.memory,
+                scratch=profile.scratch,
+                shared_memory=profile.shared_memory,
+                variables=variables,
+            )
+        )
+    except ValueError as error:
+        raise DeniedError(f"{error}, and this hub keeps files in a folder of that name.", _NAME_REMEDY) from None
+
+
+def _environment(granted: Granted, server: Server, templated: Mapping[str, str]) -> list[dict[str, Any]]:
     """Kubernetes expands ``$(VAR)`` in values, so a literal ``$`` from JupyterHub is doubled.
 
     ``NVIDIA_VISIBLE_DEVICES`` is never JupyterHub's: with a GPU the device plugin sets it, and a value here would
@@ -272,9 +314,14 @@ def _environment(user: str, name: str, granted: Granted, server: Server) -> list
         plain["GPUSPAWNER_GPU_CLASS"] = ",".join(granted.gpu_classes)
     else:
         plain["NVIDIA_VISIBLE_DEVICES"] = "void"
-    variables: list[dict[str, Any]] = [
-        {"name": key, "value": str(value).replace("$", "$$")} for key, value in sorted(plain.items())
-    ]
+    variables: list[dict[str, Any]] = []
+    for key, value in sorted(plain.items()):
+        written = expand(value, templated) if value == server.templates.get(key) else value
+        if isinstance(written, Mapping):
+            variables.append({**written, "name": key})
+        else:
+            variables.append({"name": key, "value": str(written).replace("$", "$$")})
+    user, name = granted.request.user, granted.request.server
     for key in sorted(_SECRET_VARIABLES & set(server.environment)):
         source = {"secretKeyRef": {"name": pod_name(user, name), "key": key}}
         variables.append({"name": key, "valueFrom": source})

@@ -121,11 +121,17 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     ).tag(config=True)
     storage = Dict(
         allow_none=True,
-        help="""Home of a member: one PersistentVolumeClaim for all their servers. None: nothing is kept.
+        help="""Home of a member, kept in a PersistentVolumeClaim, shared volumes, scratch space and /dev/shm. None: no
+        volume but /dev/shm.
 
         For example::
 
-            c.GPUSpawner.storage = {"size": "20Gi", "storage_class": "fast", "mount_path": "/home/jovyan"}
+            c.GPUSpawner.storage = {
+                "size": "20Gi",
+                "storage_class": "fast",
+                "volumes": {"datasets": {"claim": "datasets", "mount_path": "/datasets"}},
+                "scratch": {"size": "200Gi", "storage_class": "local-nvme"},
+            }
         """,
     ).tag(config=True)
     image_pull_secrets = List(
@@ -314,6 +320,10 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             self.log.exception("%s: cannot tell whether it runs", self._log_name)
             return None
 
+    async def delete_forever(self) -> None:
+        """Delete what was kept for a user or a named server that is deleted, where the storage says so."""
+        await self.launcher.provision.delete_claims(self.user.name, self.name)
+
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """The sentences of the launch under way, each once, from its beginning."""
         if self._launch_feed is not None:
@@ -358,5 +368,12 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     def _notebook_server(self) -> Server:
         return Server(
-            self.get_env(), self.cmd or None, self.get_args(), self.port, self.server.base_url, self.http_timeout
+            self.get_env(),
+            self.cmd or None,
+            self.get_args(),
+            self.port,
+            self.server.base_url,
+            self.http_timeout,
+            templates={key: value for key, value in self.environment.items() if isinstance(value, str | dict)},
+            user_id=self.user.id,
         )

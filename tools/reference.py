@@ -17,6 +17,7 @@ from gpuspawner.config import Connect, OffPeak, Storage
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
 from gpuspawner.spawner import GPUSpawner
+from gpuspawner.storage import Scratch, SharedVolume
 from gpuspawner.workspace import Budget, ClaimRule, PerMember, QuotaException, Workspace
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
@@ -31,6 +32,8 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A dated exception (`exceptions`)", QuotaException),
     ("A budget", Budget),
     ("Storage", Storage),
+    ("A shared volume (`volumes` of the storage)", SharedVolume),
+    ("Scratch space (`scratch` of the storage)", Scratch),
     ("Connection", Connect),
     ("Off-peak hours", OffPeak),
 )

@@ -17,6 +17,8 @@ PURE = [
     "quantity",
     "strategic_merge",
     "schema",
+    "names",
+    "storage",
     "pod_patch",
     "catalog",
     "workspace",

@@ -87,8 +87,8 @@ def test_containers_volumes_and_variables_merge_by_name() -> None:
     assert notebook["image"] == SECTION["profiles"]["pytorch"]["image"]
     names = [one["name"] for one in notebook["env"]]
     assert names.index("JUPYTERHUB_USER") < names.index("DATA"), "Kubernetes expands only what comes before"
-    assert {mount["mountPath"] for mount in notebook["volumeMounts"]} == {"/data", "/home/jovyan"}
-    assert {volume["name"] for volume in spec["volumes"]} == {"data", "home"}
+    assert {mount["mountPath"] for mount in notebook["volumeMounts"]} == {"/data", "/home/jovyan", "/dev/shm"}
+    assert {volume["name"] for volume in spec["volumes"]} == {"data", "home", "shared-memory"}
     assert spec["runtimeClassName"] == "nvidia"
 
 

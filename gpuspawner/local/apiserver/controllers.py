@@ -1,10 +1,11 @@
 """What follows from a change without a client asking: namespaces, claims, quotas and owned objects."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from gpuspawner.local.apiserver.ephemeral import EphemeralClaims
 from gpuspawner.local.apiserver.quota import QuotaController
 from gpuspawner.local.apiserver.resources import RESOURCES
 from gpuspawner.local.apiserver.status import StatusError
@@ -30,7 +31,7 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
         The API server's certificate authority (PEM), for the config map ``kube-root-ca.crt`` of each namespace.
     """
     namespaces, claims = _Namespaces(store, ca), _Claims(store)
-    controllers = (namespaces, claims, QuotaController(store), _Owners(store), _Events(store))
+    controllers = (namespaces, claims, QuotaController(store), _Owners(store), EphemeralClaims(store), _Events(store))
 
     def on_change(resource: str, type_: str, obj: Object) -> None:
         for controller in controllers:
@@ -41,6 +42,15 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
     for stored in store.items("persistentvolumeclaims"):
         claims.on_change("persistentvolumeclaims", "ADDED", stored.obj)
     return store.subscribe(on_change)
+
+
+def claims_of(pod: Object) -> Iterator[str]:
+    """The names of the claims that a pod mounts; an ephemeral volume's is named after pod and volume."""
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            yield volume["persistentVolumeClaim"]["claimName"]
+        elif volume.get("ephemeral"):
+            yield f"{pod['metadata']['name']}-{volume['name']}"
 
 
 class _Namespaces:
@@ -160,12 +170,11 @@ class _Claims:
         self._modify(claim, unprotect)
 
     def _is_used(self, claim: Object) -> bool:
-        for stored in self.store.items("pods", claim["namespace"]):
-            if stored.obj.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
-                for volume in stored.obj["spec"].get("volumes", []):
-                    if volume.get("persistentVolumeClaim", {}).get("claimName") == claim["name"]:
-                        return True
-        return False
+        return any(
+            claim["name"] in claims_of(stored.obj)
+            for stored in self.store.items("pods", claim["namespace"])
+            if stored.obj.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        )
 
     def _release(self, claim: Object) -> None:
         volume = self.store.find("persistentvolumes", None, claim["spec"].get("volumeName", ""))

@@ -29,9 +29,9 @@ def claim_folder(data_dir: Path, namespace: str, name: str) -> Path:
 def prepare_volumes(pod: Object, root: Path, data_dir: Path, node: Object, lookup: Lookup) -> dict[str, Path]:
     """Make the folder of each volume of a pod and return them by volume name.
 
-    Serves persistentVolumeClaim, emptyDir, configMap, secret, downwardAPI, projected and hostPath. Config maps and
-    secrets are written once, not updated while the pod runs. Service account tokens are not issued by this engine.
-    Raises `VolumeError`.
+    Serves persistentVolumeClaim, ephemeral, emptyDir, configMap, secret, downwardAPI, projected and hostPath. Config
+    maps and secrets are written once, not updated while the pod runs. Service account tokens are not issued by this
+    engine. Raises `VolumeError`.
     """
     folders: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes") or []:
@@ -56,6 +56,8 @@ def _memory_root(pod: Object) -> Path:
 def _prepare(volume: Object, pod: Object, folder: Path, data_dir: Path, node: Object, lookup: Lookup) -> Path:
     if claim := volume.get("persistentVolumeClaim"):
         return _claim(claim["claimName"], pod, data_dir, lookup)
+    if volume.get("ephemeral"):
+        return _claim(f"{pod['metadata']['name']}-{volume['name']}", pod, data_dir, lookup)
     if "emptyDir" in volume:
         return _empty_dir(volume["emptyDir"] or {}, volume["name"], pod, folder)
     if host := volume.get("hostPath"):

@@ -169,8 +169,10 @@ class Scheduler:
 
     def _claim_trouble(self, pod: PodInfo) -> str:
         unbound = False
-        for name in pod.claims:
+        for name in (*pod.claims, *pod.ephemeral):
             claim = self._store.find("persistentvolumeclaims", pod.namespace, name)
+            if claim is None and name in pod.ephemeral:
+                return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
             if claim is None:
                 return f'persistentvolumeclaim "{name}" not found'
             if "deletionTimestamp" in claim["metadata"]:
@@ -229,7 +231,9 @@ class Scheduler:
 def _signature(pod: PodInfo) -> str:
     """Equal for pods that fit on the same nodes."""
     parts = (pod.namespace, pod.priority, dict(pod.requests), pod.node_selector, pod.required, pod.preferred)
-    return json.dumps((*parts, pod.tolerations, pod.claims, pod.may_preempt, pod.nominated), sort_keys=True)
+    return json.dumps(
+        (*parts, pod.tolerations, pod.claims, pod.ephemeral, pod.may_preempt, pod.nominated), sort_keys=True
+    )
 
 
 def _said(pod: Object, reason: str, message: str) -> bool:

@@ -66,6 +66,8 @@ class PodInfo:
     preferred: Sequence[Object]
     tolerations: Sequence[Object]
     claims: tuple[str, ...]
+    ephemeral: tuple[str, ...]
+    """The claims of its generic ephemeral volumes, which a controller makes."""
     node_name: str
     nominated: str
     """The node where a preemption makes room for this pod."""
@@ -93,6 +95,7 @@ class PodInfo:
             preferred=affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or [],
             tolerations=spec.get("tolerations") or [],
             claims=tuple(v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")),
+            ephemeral=tuple(f"{metadata['name']}-{v['name']}" for v in volumes if v.get("ephemeral")),
             node_name=spec.get("nodeName") or "",
             nominated=status.get("nominatedNodeName") or "",
             may_preempt=spec.get("preemptionPolicy") != "Never",

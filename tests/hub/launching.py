@@ -1,0 +1,44 @@
+"""Launching and stopping servers through a hub's REST API, for the tests of GPUSpawner."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from running_hub import RunningHub
+
+from gpuspawner.local.engine import Engine
+
+
+async def launch(hub: RunningHub, user: str, options: dict[str, Any], server: str = "") -> str:
+    """Ask for a server, and wait until it runs or has failed; what was said where it was refused, else nothing."""
+    where = f"users/{user}/servers/{server}" if server else f"users/{user}/server"
+    answer = await hub.api("POST", where, json=options)
+    spawner = hub.user(user).spawners.get(server)
+    if answer.status == 202 and spawner is not None and spawner._spawn_future:
+        await asyncio.wait({spawner._spawn_future})
+        failed = spawner._spawn_future.exception()
+        return str(failed or "")
+    return "" if answer.status in (201, 202) else str((await answer.json())["message"])
+
+
+async def stop(hub: RunningHub, user: str, server: str = "", **options: Any) -> None:
+    """Stop a server, and wait until it has stopped; ``remove=True`` deletes a named one."""
+    where = f"users/{user}/servers/{server}" if server else f"users/{user}/server"
+    answer = await hub.api("DELETE", where, json=options or None)
+    assert answer.status in (202, 204), await answer.text()
+    spawner = hub.user(user).spawners.get(server)
+    if spawner is not None and spawner._stop_future:
+        await asyncio.wait({spawner._stop_future})
+
+
+async def environment(hub: RunningHub, user: str, server: str = "") -> dict[str, str]:
+    """The environment of a running server's process, whose paths are folders of this machine."""
+    url = hub.user(user).spawners[server].server.url
+    async with aiohttp.ClientSession() as session, session.get(url + "env") as answer:
+        found: dict[str, str] = await answer.json()
+        return found
+
+
+def named(engine: Engine, resource: str, namespace: str | None = "default") -> dict[str, dict[str, Any]]:
+    """The objects of a resource by name."""
+    return {found["metadata"]["name"]: found for found in engine.store.list(resource, namespace)[0]}
