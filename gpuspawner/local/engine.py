@@ -29,6 +29,7 @@ from gpuspawner.local.kubelet.memory import MemoryWatch
 from gpuspawner.local.kubelet.process import clean_environment, kill_marked
 from gpuspawner.local.kubelet.runtime import Backoff, Runtime
 from gpuspawner.local.nodes.description import LocalNode, parse_nodes, ready_condition
+from gpuspawner.local.nodes.dra import device_classes
 from gpuspawner.local.nodes.machine import machine_node
 from gpuspawner.local.scheduler.controller import Scheduler
 
@@ -41,7 +42,7 @@ THIS_MACHINE = "this-machine"
 """The description of nodes that stands for the real machine."""
 
 _SAVE_DELAY = 0.05
-_NOT_SAVED = frozenset({"pods", "events", "nodes"})
+_NOT_SAVED = frozenset({"pods", "events", "nodes", "resourceslices.resource.k8s.io"})
 
 
 class EngineError(RuntimeError):
@@ -265,6 +266,12 @@ class Engine:
             devices.add_node(node.name, node.devices)
             node.manifest["status"]["conditions"] = [ready_condition(now)]
             self.store.create("nodes", node.manifest)
+        slices = [published for node in self._nodes for published in node.slices]
+        for published in slices:
+            self.store.create("resourceslices.resource.k8s.io", published)
+        for kind in device_classes(slices):
+            if self.store.find("deviceclasses.resource.k8s.io", None, kind["metadata"]["name"]) is None:
+                self.store.create("deviceclasses.resource.k8s.io", kind)
         for name in self._namespaces:
             if self.store.find("namespaces", None, name) is None:
                 labels = {"kubernetes.io/metadata.name": name}

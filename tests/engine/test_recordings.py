@@ -13,7 +13,7 @@ from gpuspawner.local.apiserver.binding import bind
 REPLAYED_HERE = {*range(1, 16), 17, 18, 29, *range(32, 39), *range(41, 55)}
 NEEDS_THE_SCHEDULER = {16, *range(19, 29), 30, 31, 39, 40}
 DYNAMIC_RESOURCE_ALLOCATION = set(range(61, 71))
-"""Served by a later version of the engine."""
+"""In test_device_claims.py."""
 
 GPU_POD = recording(15)["watch_events"][0]["object"]
 

@@ -10,12 +10,14 @@ import gpuspawner
 
 PACKAGE = Path(gpuspawner.__file__).parent
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
-LEAVES = {"quantity", "strategic_merge"}
+LEAVES = {"quantity", "strategic_merge", "cel", "devices"}
 # Downward: each pure room may import those before it.
 PURE = [
     "errors",
     "quantity",
     "strategic_merge",
+    "cel",
+    "devices",
     "schema",
     "names",
     "storage",

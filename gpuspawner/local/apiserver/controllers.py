@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from gpuspawner.local.apiserver.device_claims import DeviceClaims
 from gpuspawner.local.apiserver.ephemeral import EphemeralClaims
 from gpuspawner.local.apiserver.quota import QuotaController
 from gpuspawner.local.apiserver.resources import RESOURCES
@@ -31,7 +32,8 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
         The API server's certificate authority (PEM), for the config map ``kube-root-ca.crt`` of each namespace.
     """
     namespaces, claims = _Namespaces(store, ca), _Claims(store)
-    controllers = (namespaces, claims, QuotaController(store), _Owners(store), EphemeralClaims(store), _Events(store))
+    devices, ephemeral = DeviceClaims(store), EphemeralClaims(store)
+    controllers = (namespaces, claims, devices, QuotaController(store), _Owners(store), ephemeral, _Events(store))
 
     def on_change(resource: str, type_: str, obj: Object) -> None:
         for controller in controllers:
@@ -41,6 +43,7 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
         namespaces.on_change("namespaces", "ADDED", stored.obj)
     for stored in store.items("persistentvolumeclaims"):
         claims.on_change("persistentvolumeclaims", "ADDED", stored.obj)
+    devices.begin()
     return store.subscribe(on_change)
 
 

@@ -198,6 +198,28 @@ def _pod_volume(volume: Object) -> None:
         volume["ephemeral"].get("volumeClaimTemplate", {}).get("spec", {}).setdefault("volumeMode", "Filesystem")
 
 
+def _device_requests(spec: Object) -> None:
+    for request in spec.get("devices", {}).get("requests", []):
+        for asked in (*request.get("firstAvailable", []), *([request["exactly"]] if "exactly" in request else [])):
+            asked.setdefault("allocationMode", "ExactCount")
+            if asked["allocationMode"] == "ExactCount":
+                asked.setdefault("count", 1)
+
+
+def _device_claim(obj: Object) -> None:
+    _device_requests(obj.setdefault("spec", {}))
+
+
+def _device_claim_template(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("metadata", {})
+    _device_requests(spec.setdefault("spec", {}))
+
+
+def _new_device_claim(obj: Object) -> None:
+    obj["status"] = {}
+
+
 def qos_class(spec: Object) -> str:
     """Return ``Guaranteed``, ``Burstable`` or ``BestEffort``; only cpu and memory count."""
     guaranteed, asked = True, False
@@ -218,6 +240,7 @@ _NEW: dict[str, Callable[[Object], None]] = {
     "persistentvolumeclaims": _new_claim,
     "persistentvolumes": _new_volume,
     "pods": _new_pod,
+    "resourceclaims.resource.k8s.io": _new_device_claim,
     "resourcequotas": _new_quota,
     "services": _new_service,
 }
@@ -230,6 +253,8 @@ _DEFAULTS: dict[str, Callable[[Object], None]] = {
     "persistentvolumes": _volume,
     "pods": _pod,
     "priorityclasses.scheduling.k8s.io": _priority_class,
+    "resourceclaims.resource.k8s.io": _device_claim,
+    "resourceclaimtemplates.resource.k8s.io": _device_claim_template,
     "secrets": _secret,
     "services": _service,
     "storageclasses.storage.k8s.io": _storage_class,

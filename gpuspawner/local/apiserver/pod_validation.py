@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from gpuspawner.local.apiserver.device_validation import validate_pod_claims
 from gpuspawner.local.apiserver.metadata import dns_label, dns_subdomain, label_key, validate_labels
 from gpuspawner.local.apiserver.quantities import canonical, is_extended, number
 from gpuspawner.local.apiserver.status import (
@@ -49,6 +50,7 @@ def validate_pod(pod: Object) -> list[Cause]:
             where = f"spec.{kind}[{index}]"
             causes += _name(container.get("name"), f"{where}.name", seen)
             causes += _container(container, where, names)
+    causes += validate_pod_claims(spec)
     causes += _pod_words(spec)
     causes += validate_labels(spec.get("nodeSelector", {}), "spec.nodeSelector")
     causes += _tolerations(spec)

@@ -26,7 +26,7 @@ Listener = Callable[[str, str, Object], None]
 _T = TypeVar("_T")
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_NOT_SAVED = frozenset({"pods", "events", "nodes"})
+_NOT_SAVED = frozenset({"pods", "events", "nodes", "resourceslices.resource.k8s.io"})
 _RESTART_GAP = 1000  # versions a client may have seen after the last save are never given out again
 
 
@@ -274,7 +274,7 @@ class Store:
             history.wake()
 
     def save(self, path: Path) -> None:
-        """Write everything except pods, events and nodes to a JSON file, atomically, readable by the owner only."""
+        """Write all but pods, events, nodes and their slices to a JSON file, atomically, readable by the owner only."""
         kept = {
             resource: [stored.obj for stored in self.items(resource)]
             for resource in self._objects

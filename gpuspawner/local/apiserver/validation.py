@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gpuspawner.local.apiserver.device_validation import FIXED_SPECS, validate_devices
 from gpuspawner.local.apiserver.metadata import validate_metadata
 from gpuspawner.local.apiserver.pod_validation import difference, validate_pod, validate_pod_update
 from gpuspawner.local.apiserver.quantities import number
@@ -38,6 +39,8 @@ def validate(resource: Resource, obj: Object) -> None:
         causes += _service(obj["spec"])
     elif resource.key == "priorityclasses.scheduling.k8s.io":
         causes += _priority_class(obj)
+    elif resource.group == "resource.k8s.io":
+        causes += validate_devices(resource.plural, obj.get("spec", {}))
     _raise(resource, obj, causes)
 
 
@@ -64,6 +67,10 @@ def validate_update(resource: Resource, new: Object, old: Object) -> None:
             for name in ("value", "preemptionPolicy")
             if new.get(name) != old.get(name)
         ]
+    elif resource.group == "resource.k8s.io":
+        causes += validate_devices(resource.plural, new.get("spec", {}))
+        if resource.plural in FIXED_SPECS and new.get("spec") != old.get("spec"):
+            causes.append(forbidden_field("spec", "field is immutable"))
     if resource.key == "secrets" and new.get("type") != old.get("type"):
         causes.append(invalid_value("type", str(new.get("type")), "field is immutable"))
     _raise(resource, new, causes)

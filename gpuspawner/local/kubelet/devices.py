@@ -1,12 +1,16 @@
 """Which pod holds which GPU of a node: the device plugins' part of the kubelet."""
 
+import re
 from collections.abc import Mapping, Sequence
 
-from gpuspawner.local.apiserver.store import Object
+from gpuspawner.devices import Device as ClaimedDevice
+from gpuspawner.devices import devices_held, devices_of
+from gpuspawner.local.apiserver.device_claims import CLAIMS, claim_names
+from gpuspawner.local.apiserver.store import Object, Store
 from gpuspawner.local.nodes.description import Device, pretended_devices
 from gpuspawner.local.scheduler.fit import amounts
 
-__all__ = ["Allocation", "DeviceManager", "DevicesUnavailable", "device_env"]
+__all__ = ["Allocation", "DeviceManager", "DevicesUnavailable", "claimed_devices", "device_env"]
 
 Allocation = dict[str, dict[str, list[Device]]]
 """Devices by container and resource."""
@@ -95,6 +99,37 @@ def _by_mps(node: Object) -> bool:
 def _extended(container: Object) -> list[tuple[str, int]]:
     limits = amounts(container.get("resources", {}).get("limits"))
     return [(resource, count) for resource, count in limits.items() if "/" in resource and count]
+
+
+def claimed_devices(store: Store, pod: Object) -> Allocation:
+    """The devices that a pod's ResourceClaims hold, by container and a resource name of their vendor."""
+    if not pod["spec"].get("resourceClaims"):
+        return {}
+    slices = (stored.obj for stored in store.items("resourceslices.resource.k8s.io"))
+    known = {device.key: device for device in devices_of(slices)}
+    held = {}
+    for entry, name in claim_names(pod).items():
+        claim = store.find(CLAIMS, pod["metadata"]["namespace"], name or "")
+        held[entry] = [one for one in devices_held(claim or {}) if one.key in known]
+    given: Allocation = {}
+    for container in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])):
+        for used in container.get("resources", {}).get("claims", []):
+            for one in held.get(used["name"], []):
+                if used.get("request") in (None, "", one.request, one.request.split("/")[0]):
+                    resource, device = _plugged(known[one.key])
+                    given.setdefault(container["name"], {}).setdefault(resource, []).append(device)
+    return given
+
+
+def _plugged(claimed: ClaimedDevice) -> tuple[str, Device]:
+    """A claimed device as if a device plugin had handed it out."""
+    driver, pool, name = claimed.key
+    number = re.search(r"\d+", name)
+    index = int(number[0]) if number else 0
+    uuid = str(claimed.attribute("uuid") or f"{pool}/{name}")
+    vendor = driver if driver == "gpu.intel.com" else driver.removeprefix("gpu.")
+    kind = "mig-claimed" if claimed.attribute("type") == "mig" else "gpu"
+    return f"{vendor}/{kind}", Device(index, uuid, uuid)
 
 
 def device_env(devices: Mapping[str, Sequence[Device]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from gpuspawner.local.apiserver.events import record_event
 from gpuspawner.local.apiserver.store import Object, StatusError, Store, clone
 from gpuspawner.local.kubelet.container import Container
-from gpuspawner.local.kubelet.devices import DeviceManager, DevicesUnavailable
+from gpuspawner.local.kubelet.devices import DeviceManager, DevicesUnavailable, claimed_devices
 from gpuspawner.local.kubelet.launch import PodPlace
 from gpuspawner.local.kubelet.pod_status import conditions, phase
 from gpuspawner.local.kubelet.runtime import Runtime
@@ -130,6 +130,8 @@ class PodWorker:
         self._started_at = self._runtime.now()
         try:
             self.place.devices = self._devices.allocate(self._node, self.pod)
+            for container, given in claimed_devices(self._store, self.pod).items():
+                self.place.devices.setdefault(container, {}).update(given)
         except DevicesUnavailable as error:
             self._event("Warning", "UnexpectedAdmissionError", str(error), "")
             self._verdict = ("UnexpectedAdmissionError", f"Pod was rejected: {error}")
@@ -248,7 +250,7 @@ class PodWorker:
         if init:
             status["initContainerStatuses"] = init
         status["containerStatuses"] = main
-        return status | ({"qosClass": before["qosClass"]} if "qosClass" in before else {})
+        return status | {key: before[key] for key in ("qosClass", "resourceClaimStatuses") if key in before}
 
     def _phase(self, init: list[Object], main: list[Object]) -> str:
         if self._verdict and self.ended.is_set():

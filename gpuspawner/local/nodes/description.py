@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpuspawner.local.apiserver.store import Object
+from gpuspawner.local.nodes.dra import make_slice
 from gpuspawner.local.nodes.products import PRODUCTS, Product
 
 __all__ = [
@@ -29,6 +30,7 @@ _MOST_NODES, _MOST_GPUS = 500, 256
 _ENTRY = re.compile(r"(?P<kind>[a-z0-9.-]+)=(?P<nodes>[0-9]{1,6})(?:x(?P<gpus>[0-9]{1,6}))?", re.ASCII)
 _MIG = re.compile(r"(?P<card>.+)-mig-(?P<single>single-)?(?P<slices>[1-7])g\.(?P<memory>[0-9]{1,3})gb", re.ASCII)
 _SHARED = re.compile(r"(?P<card>.+)-(?P<how>shared|mps)(?P<replicas>[0-9]{1,2})(?P<renamed>-renamed)?", re.ASCII)
+_DRA = "dra-"
 _GRAMMAR = "KIND=NODES or KIND=NODESxGPUS, separated by spaces, such as: a100=1x8 t4=2x4 cpu=1"
 _NAMESPACE = uuid.UUID("6f0c1cf4-6a4e-5b53-9f0e-3a1d8f2f6d10")
 
@@ -68,6 +70,8 @@ class LocalNode:
     manifest: Object
     devices: Mapping[str, Sequence[Device]] = field(default_factory=dict)
     """By resource name, such as ``nvidia.com/gpu``."""
+    slices: Sequence[Object] = ()
+    """The ResourceSlices of its DRA driver."""
 
     @property
     def name(self) -> str:
@@ -80,8 +84,9 @@ def parse_nodes(description: str) -> list[LocalNode]:
 
     KIND is ``cpu``, a name of `PRODUCTS`, or such a name with ``-mig-3g.40gb`` (slices as their own resource),
     ``-mig-single-3g.40gb`` (slices as nvidia.com/gpu), ``-shared4`` (time slicing: each card handed out four times) or
-    ``-mps4`` (the same by MPS); with ``-renamed`` behind these two, shares are nvidia.com/gpu.shared. GPUS counts what
-    one node offers: cards, or slices. Raises `NodesError`.
+    ``-mps4`` (the same by MPS); with ``-renamed`` behind these two, shares are nvidia.com/gpu.shared. ``dra-`` before a
+    card or its MIG slices offers them by dynamic resource allocation instead. GPUS counts what one node offers: cards,
+    or slices. Raises `NodesError`.
     """
     words = description.replace(",", " ").split()
     if not words:
@@ -96,14 +101,33 @@ def parse_nodes(description: str) -> list[LocalNode]:
         gpus = _gpus(word, kind, match["gpus"])
         if not 1 <= count <= _MOST_NODES:
             raise NodesError(f"{word!r} asks for {count} nodes.", f"Write 1 to {_MOST_NODES} nodes of a kind.")
-        labels, resource, copies = _offer(word, kind, gpus)
+        labels, resource, copies = _offer(word, kind.removeprefix(_DRA), gpus)
         for _ in range(count):
             name = f"{kind}-{numbers[kind]}"
             numbers[kind] += 1
+            if kind.startswith(_DRA):
+                nodes.append(_dra_node(word, name, kind.removeprefix(_DRA), gpus, labels))
+                continue
             extended = {resource: gpus * copies} if resource else {}
             devices = {resource: _devices(name, resource, gpus, copies)} if resource else {}
             nodes.append(LocalNode(make_node(name, CPU_RESOURCES, extended, labels), devices))
     return nodes
+
+
+def _dra_node(word: str, name: str, kind: str, gpus: int, labels: dict[str, str]) -> LocalNode:
+    mig = _MIG.fullmatch(kind)
+    product, profile = _product(word, mig["card"] if mig else kind), ""
+    if mig:
+        profile = f"{mig['slices']}g.{mig['memory']}gb"
+        product = Product(product.name, int(mig["memory"]) * 1024, product.family)
+    devices = _devices(name, f"nvidia.com/mig-{profile}" if mig else product.resource, gpus)
+    published = make_slice(name, product, [device.uuid for device in devices], profile)
+    if published is None or (mig and mig["single"]):
+        raise NodesError(f"{word!r} cannot be pretended.", "Write cards of NVIDIA or AMD: dra-a100=1x4.")
+    labels = {key: value for key, value in labels.items() if "/mig" not in key}
+    manifest = make_node(name, CPU_RESOURCES, {}, labels)
+    manifest["spec"] = {"taints": [_taint(product.resource)]}
+    return LocalNode(manifest, slices=(published,))
 
 
 def _gpus(word: str, kind: str, text: str | None) -> int:

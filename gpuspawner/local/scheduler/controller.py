@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gpuspawner.local.apiserver.binding import bind, set_condition
+from gpuspawner.local.apiserver.device_claims import CLAIMS
 from gpuspawner.local.apiserver.events import record_event
 from gpuspawner.local.apiserver.store import Object, StatusError, Store, timestamp
+from gpuspawner.local.scheduler.devices import Chosen, DeviceStock, allocate, class_trouble, hold, reserve
 from gpuspawner.local.scheduler.fit import NodeInfo, PodInfo, Verdict, choose_node, count_reasons, filter_node
-from gpuspawner.local.scheduler.preemption import Preemption, find_preemption
+from gpuspawner.local.scheduler.preemption import NOT_HELPFUL, Preemption, find_preemption
 
 __all__ = ["Scheduler"]
 
@@ -17,6 +19,8 @@ _COMPONENT = "default-scheduler"
 _ENDED = ("Succeeded", "Failed")
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 _UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
+_NO_DEVICES = Verdict(("cannot allocate all claims",), curable=False)
+_LOOSENING = ("persistentvolumeclaims", "resourceslices.resource.k8s.io", "deviceclasses.resource.k8s.io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,21 @@ class _Failure:
     preemption: Preemption | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a pod goes, and the devices that its claims get there."""
+
+    node: str
+    devices: Mapping[str, list[Chosen]]
+
+
 class Scheduler:
     """Schedules every pending pod of the store, whatever its ``schedulerName``.
 
     Filters as kube-scheduler 1.36 does: cordons, taints, node selector and node affinity, resources including extended
-    ones and the number of pods, claims. Preempts by priority. Pod affinity, topology spread and host ports are not
-    considered. A pod that does not fit is tried again when a node or claim changes or another pod ends; nothing polls.
+    ones and the number of pods, claims of volumes and of devices. Preempts by priority. Pod affinity, topology spread
+    and host ports are not considered. A pod that does not fit is tried again when a node, claim or device changes or
+    another pod ends; nothing polls.
     """
 
     def __init__(self, store: Store) -> None:
@@ -60,7 +73,9 @@ class Scheduler:
             self._on_pod(type_, obj)
         elif resource == "nodes":
             self._on_node(type_, obj)
-        elif resource == "persistentvolumeclaims":
+        elif resource in _LOOSENING or (
+            resource == CLAIMS and (type_ == "DELETED" or not obj.get("status", {}).get("allocation"))
+        ):
             self._loosened()
 
     def _on_node(self, type_: str, node: Object) -> None:
@@ -118,40 +133,61 @@ class Scheduler:
         if pod.gated:
             self._refuse(pod, "SchedulingGated", _GATED)
             return
+        claims = self._device_claims(pod)
+        if claims is None:
+            return
         signature = _signature(pod)
         failure = self._failures.get(signature)
         if failure is None:
-            outcome = self._decide(pod)
-            if isinstance(outcome, NodeInfo):
-                self._bind(pod, outcome.name)
+            outcome = self._decide(pod, claims)
+            if isinstance(outcome, _Place):
+                self._bind(pod, outcome)
                 return
             failure = outcome
             if failure.preemption is None:
                 self._failures[signature] = failure
         self._refuse(pod, "Unschedulable", failure.message, failure.preemption)
 
-    def _decide(self, pod: PodInfo) -> NodeInfo | _Failure:
+    def _device_claims(self, pod: PodInfo) -> list[Object] | None:
+        """The pod's ResourceClaims; None while one is missing, of which kube-scheduler says nothing."""
+        found = [self._store.find(CLAIMS, pod.namespace, name) for name in pod.device_claims]
+        there = [claim for claim in found if claim is not None and "deletionTimestamp" not in claim["metadata"]]
+        return None if pod.awaits_claims or len(there) < len(found) else there
+
+    def _decide(self, pod: PodInfo, claims: list[Object]) -> _Place | _Failure:
         if not self._nodes:
             return _Failure("no nodes available to schedule pods")
         total = len(self._nodes)
         trouble = self._claim_trouble(pod)
         if trouble:
             return _Failure(f"0/{total} nodes are available: {trouble}. not found")
+        stock = DeviceStock.of(self._store) if claims else None
+        helpless = "still not schedulable" if claims else "no new claims to deallocate"
+        missing = class_trouble(claims, stock) if stock else ""
+        if missing:
+            remedy = count_reasons([(NOT_HELPFUL,)] * total, total)
+            return _Failure(f"0/{total} nodes are available: {missing}. {helpless}, preemption: {remedy}.")
         verdicts: dict[str, Verdict] = {}
         fitting: list[NodeInfo] = []
+        devices: dict[str, Mapping[str, list[Chosen]]] = {}
         for name, node in self._nodes.items():
             verdict = filter_node(pod, self._with_nominated(pod, node))
+            if verdict is None and stock is not None:
+                given = allocate(claims, name, stock)
+                verdict = _NO_DEVICES if given is None else None
+                devices[name] = given or {}
             if verdict is None:
                 fitting.append(node)
             else:
                 verdicts[name] = verdict
         if fitting:
-            return choose_node(pod, fitting)
+            best = choose_node(pod, fitting).name
+            return _Place(best, devices.get(best, {}))
         message = count_reasons((verdict.reasons for verdict in verdicts.values()), total) + "."
-        remedy = find_preemption(pod, self._nodes, verdicts)
-        if isinstance(remedy, Preemption):
-            return _Failure(message, remedy)
-        return _Failure(f"{message} no new claims to deallocate, preemption: {remedy}")
+        found = find_preemption(pod, self._nodes, verdicts)
+        if isinstance(found, Preemption):
+            return _Failure(message, found)
+        return _Failure(f"{message} {helpless}, preemption: {found}")
 
     def _with_nominated(self, pod: PodInfo, node: NodeInfo) -> NodeInfo:
         """The node as if the pods that a preemption made room for were there already."""
@@ -180,12 +216,16 @@ class Scheduler:
             unbound = unbound or claim.get("status", {}).get("phase") != "Bound"
         return _UNBOUND if unbound else ""
 
-    def _bind(self, pod: PodInfo, node: str) -> None:
+    def _bind(self, pod: PodInfo, place: _Place) -> None:
         before = self._store.find("pods", pod.namespace, pod.name)
         if before is None:
             return
-        bind(self._store, pod.namespace, pod.name, node)
-        message = f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
+        for claim, chosen in place.devices.items():
+            hold(self._store, pod.namespace, claim, chosen, place.node)
+        for claim in pod.device_claims:
+            reserve(self._store, pod.namespace, claim, before)
+        bind(self._store, pod.namespace, pod.name, place.node)
+        message = f"Successfully assigned {pod.namespace}/{pod.name} to {place.node}"
         record_event(self._store, before, "Normal", "Scheduled", message, _COMPONENT)
 
     def _refuse(self, pod: PodInfo, reason: str, message: str, preemption: Preemption | None = None) -> None:
@@ -228,12 +268,15 @@ class Scheduler:
                 raise
 
 
+def _holds_nothing(type_: str, claim: Object) -> bool:
+    return type_ == "DELETED" or not claim.get("status", {}).get("allocation")
+
+
 def _signature(pod: PodInfo) -> str:
     """Equal for pods that fit on the same nodes."""
     parts = (pod.namespace, pod.priority, dict(pod.requests), pod.node_selector, pod.required, pod.preferred)
-    return json.dumps(
-        (*parts, pod.tolerations, pod.claims, pod.ephemeral, pod.may_preempt, pod.nominated), sort_keys=True
-    )
+    claims = (pod.claims, pod.ephemeral, pod.device_claims)
+    return json.dumps((*parts, *claims, pod.tolerations, pod.may_preempt, pod.nominated), sort_keys=True)
 
 
 def _said(pod: Object, reason: str, message: str) -> bool:

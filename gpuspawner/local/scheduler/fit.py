@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpuspawner.local.apiserver.device_claims import claim_names
 from gpuspawner.local.apiserver.store import Object
 from gpuspawner.quantity import parse_quantity
 
@@ -75,6 +76,10 @@ class PodInfo:
     terminating: bool
     started: str
     gated: bool
+    device_claims: tuple[str, ...] = ()
+    """Names of its ResourceClaims."""
+    awaits_claims: bool = False
+    """Whether one of them is not made yet."""
 
     @classmethod
     def of(cls, pod: Object) -> "PodInfo":
@@ -83,6 +88,7 @@ class PodInfo:
         affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
         required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
         volumes = spec.get("volumes") or []
+        devices = claim_names(pod).values()
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -102,6 +108,8 @@ class PodInfo:
             terminating="deletionTimestamp" in metadata,
             started=status.get("startTime") or "",
             gated=bool(spec.get("schedulingGates")),
+            device_claims=tuple(name for name in devices if name),
+            awaits_claims=None in devices,
         )
 
 
