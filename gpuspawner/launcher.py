@@ -38,6 +38,7 @@ Key = tuple[str, str]
 
 _NOT_FOUND, _CONFLICT = 404, 409
 _FIRST_SYNC = 10.0
+_BLIP = 5.0
 _GRACE = 30
 _REPLACEMENTS = 3
 _REMEMBERED = 1000
@@ -139,8 +140,7 @@ class Launcher:
         LaunchError
             For whatever keeps the server from starting; waiting longer than ``timeout`` seconds is one of the causes.
         """
-        patience = min(timeout, _FIRST_SYNC)
-        if not await self.synced(patience) or not await self.view.answers(patience):
+        if not await self.synced(min(timeout, _FIRST_SYNC)) or not await self.view.answers(min(timeout, _BLIP)):
             raise self._blind()
         key = (request.user, request.server)
         granted = self.ledger.admit(
@@ -341,8 +341,11 @@ class Launcher:
             self._background(self._withdraw(key, launch))
 
     async def _sweep(self) -> None:
-        """Delete the pods and Secrets of launches that a hub before this one did not finish."""
+        """Delete the pods and Secrets of launches that a hub before this one did not finish; tell of servers that
+        ended since then."""
         await self.view.started()
+        for key in [key for key in self._endings if self._pod(key) is None]:
+            self._background(self._endings.pop(key)())
         for pod in list(self.view.pods.values()):
             held = held_of(pod.annotations, self.settings)
             if held is not None and held.key not in self._launching and not self._owned(*held.key):

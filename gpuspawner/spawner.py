@@ -331,7 +331,13 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
                 yield {"progress": step.percent, "message": step.message, "phase": step.phase, "raw": step.raw}
 
     async def get_url(self) -> str:
-        """Where the server is; asked by a hub that restarts, also for one that was still starting."""
+        """Where the server is; asked by a hub that restarts, also for one that was still starting.
+
+        Where one that had started is does not change, and a cluster that does not answer must not hold it up: until it
+        is checked, nobody is let through to it.
+        """
+        if self._pod_runs:
+            return str(self.server.url)
         pod = await self.launcher.recover(self.user.name, self.name, timeout=self.start_timeout)
         if pod is None:
             return str(self.server.url)

@@ -11,8 +11,8 @@ from gpuspawner.catalog import Catalog
 
 from .client import Client
 from .event_feed import Follower
-from .events import Progress, diagnose, ended, progress
-from .failures import ExitedError, PodError, SilentError
+from .events import Phase, Progress, diagnose, ended, progress
+from .failures import ExitedError, PodError, SilentError, plain
 from .records import PodRecord
 from .view import View
 from .wire import ApiError, UnreachableError
@@ -52,6 +52,7 @@ async def until_ready(
         wake.set()
 
     stop = view.on_pod(changed, namespace=pod.namespace, name=pod.name)
+    stop_outage = view.on_outage(wake.set)
     try:
         while True:
             wake.clear()
@@ -61,6 +62,11 @@ async def until_ready(
                 raise ended(last if last is not None and last.uid == pod.uid else pod)
             if now.ready and now.ip:
                 return now
+            if view.outage is not None:  # what is known may be over: it neither ends the launch nor is it told
+                since = {}
+                tell(Progress(Phase.WAITING, _away(view.outage.reason), 0))
+                await wake.wait()
+                continue
             events = tuple(e for e in (follower.events if follower else ()) if e.uid in ("", pod.uid))
             stock = None if now.node else view.stock_for(now, catalog, gpu_classes)
             problem = diagnose(now, events, stock)
@@ -73,9 +79,14 @@ async def until_ready(
                 await asyncio.wait_for(wake.wait(), left if left is not None and left < _FOR_EVER else None)
     finally:
         stop()
+        stop_outage()
 
 
 _FOR_EVER = 1e9
+
+
+def _away(reason: str) -> str:
+    return f"Kubernetes does not answer right now ({plain(reason)}). The launch goes on as soon as it does."
 
 
 async def until_answering(view: View, client: Client, pod: PodRecord, url: str, timeout: float) -> None:

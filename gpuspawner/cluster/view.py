@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from gpuspawner.catalog import Catalog
 from .client import Client
 from .inventory import Inventory, Stock
 from .records import NodeRecord, PodRecord, node_record, pod_record
-from .watch import Key, Outage, Timing, Watch, key_of
+from .watch import Key, Outage, Timing, Watch, key_of, loop_time
 from .wire import Raw
 
 __all__ = ["Listener", "NodeRecord", "PodRecord", "View"]
@@ -58,7 +57,7 @@ class View:
         *,
         cluster_wide: bool = True,
         timing: Timing | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:

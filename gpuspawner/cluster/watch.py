@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -13,11 +12,17 @@ from gpuspawner.errors import ConfigurationError
 from .client import Client
 from .wire import ApiError, GarbledError, Raw, StaleError, StreamError, UnreachableError
 
-__all__ = ["Key", "Outage", "Timing", "Watch", "key_of"]
+__all__ = ["Key", "Outage", "Timing", "Watch", "key_of", "loop_time"]
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_RETRY_AFTER = 300.0
+
+
+def loop_time() -> float:
+    """Seconds on the clock of the running event loop, by which all its timers go."""
+    return asyncio.get_running_loop().time()
+
 
 Key = tuple[str, str]
 """Namespace and name; the namespace of a cluster-wide kind is empty."""
@@ -79,7 +84,7 @@ class Watch:
         fallback_namespace: str | None = None,
         page_size: int = 250,
         timing: Timing | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -108,7 +113,8 @@ class Watch:
         self._barren = 0
         self._expired = 0
         self._stale = 0
-        self._heard = clock()
+        self._heard: float | None = None
+        self._failing_since: float | None = None
         self._hurried = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -126,7 +132,7 @@ class Watch:
     @property
     def silent_for(self) -> float:
         """Seconds since the API last told something of this kind, bookmarks included: what a stale watch shows by."""
-        return max(0.0, self._clock() - self._heard)
+        return 0.0 if self._heard is None else max(0.0, self._clock() - self._heard)
 
     def knows(self, key: Key) -> bool:
         """Whether the API has told of an object and not yet of its end."""
@@ -155,6 +161,7 @@ class Watch:
 
     async def run(self) -> None:
         """List and watch for ever."""
+        self._heard = self._clock()
         while True:
             try:
                 if self._version is None:
@@ -277,9 +284,11 @@ class Watch:
 
     async def _pause(self, reason: str, *, forbidden: bool = False, at_least: float | None = None) -> None:
         self._failures += 1
+        if self._failing_since is None:
+            self._failing_since = self._clock()
         if forbidden or self._failures > 1 or not self.synced:
             begins = self.outage is None
-            self.outage = Outage(self.outage.since if self.outage else self._clock(), reason, forbidden)
+            self.outage = Outage(self._failing_since, reason, forbidden)
             if begins:
                 logger.warning("The watch of %s is interrupted: %s", self.resource, reason)
                 self._tell(self._on_outage)
@@ -300,7 +309,7 @@ class Watch:
                 way.cancel()
 
     def _reached(self) -> None:
-        outage, self.outage = self.outage, None
+        outage, self.outage, self._failing_since = self.outage, None, None
         if outage is not None:
             logger.info("The watch of %s is back after %.1f s", self.resource, self._clock() - outage.since)
             self._tell(self._on_outage)
