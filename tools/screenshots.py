@@ -66,6 +66,7 @@ async def notebook(browser: Browser, demo: Demo) -> None:
     await page.screenshot(path=IMAGES / "waiting.png", animations="disabled")
     await page.wait_for_url("**/user/student/lab**", timeout=60_000)
     await page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)
+    await page.locator("#jp-main-statusbar", has_text="Idle").wait_for(timeout=60_000)
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
     await cell.click(timeout=60_000)
     await page.keyboard.insert_text(CODE)

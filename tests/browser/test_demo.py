@@ -19,6 +19,14 @@ async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
     await asyncio.to_thread(running.end)
 
 
+@pytest.fixture(autouse=True)
+async def no_server_stays(demo: Demo) -> AsyncIterator[None]:
+    """Whatever a test did, the next one finds the student without a server."""
+    yield
+    student = await asyncio.to_thread(Member, demo, "student")
+    await asyncio.to_thread(student.stop_server)
+
+
 async def sign_in(page: Page, demo: Demo, name: str) -> None:
     await page.goto(demo.url)
     await page.fill("#username_input", name)
