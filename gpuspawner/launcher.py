@@ -274,25 +274,29 @@ class Launcher:
         """
         namespace, name = self.settings.namespace, pod_name(*key)
         pause, gone = _FIRST_PAUSE, False
+        pod = self._pod(key)
+        if pod is not None and launch not in (None, pod.annotations.get(LAUNCH)):
+            pod = None  # what the API has may be newer
         while True:
             try:
-                pod = await self.client.get("pods", namespace, name)
-                if launch is not None and pod["metadata"].get("annotations", {}).get(LAUNCH) != launch:
+                if pod is None:
+                    pod = self.view.observe(await self.client.get("pods", namespace, name))
+                if launch not in (None, pod.annotations.get(LAUNCH)):
                     break
-                uid = pod["metadata"]["uid"]
-                self.view.observe(pod)
-                await self.client.delete("pods", namespace, name, grace_seconds=grace_seconds, uid=uid)
-                await self.view.wait_for(namespace, name, lambda _: False, uid=uid)
+                await self.client.delete("pods", namespace, name, grace_seconds=grace_seconds, uid=pod.uid)
+                await self.view.wait_for(namespace, name, lambda _: False, uid=pod.uid)
                 gone = True
                 break
             except ApiError as error:
                 if error.status == _NOT_FOUND:
-                    self._expect_late(launch)
+                    if pod is None:
+                        self._expect_late(launch)
                     gone = True
                     break
                 logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
             except UnreachableError as error:
                 logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
+            pod = None
             await self._sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         if key not in self._launching:

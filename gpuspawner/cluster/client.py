@@ -68,6 +68,7 @@ class Client:
         self.timeout = timeout
         self._sleep = sleep
         self._session: tuple[RESTClientObject, Credentials] | None = None
+        self._pods: aiohttp.ClientSession | None = None
         self._loaded = float("-inf")
         self._loading = asyncio.Lock()
 
@@ -200,8 +201,22 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(connection_words(error)) from None
 
+    @property
+    def pods(self) -> aiohttp.ClientSession:
+        """For requests to servers in pods: one session for all, without credentials; no connection is kept open."""
+        if self._pods is None:
+            self._pods = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True, resolver=aiohttp.ThreadedResolver()),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=10),
+            )
+        return self._pods
+
     async def close(self) -> None:
         """Close the connections; requests in flight fail."""
+        if self._pods is not None:
+            await self._pods.close()
+            self._pods = None
         session, self._session = self._session, None
         if session is not None:
             await session[0].close()

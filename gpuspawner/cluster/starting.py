@@ -101,7 +101,7 @@ async def until_answering(view: View, client: Client, pod: PodRecord, url: str, 
         As soon as the pod ends or goes, and ``SilentError`` after ``timeout`` seconds without an answer.
     """
     end = asyncio.create_task(view.wait_for(*pod.key, lambda now: now.ended or _fell(now), uid=pod.uid))
-    answer = asyncio.create_task(_answer(url))
+    answer = asyncio.create_task(_answer(client.pods, url))
     try:
         done, _ = await asyncio.wait({end, answer}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -119,16 +119,15 @@ def _fell(pod: PodRecord) -> bool:
     return pod.exit_code is not None and not pod.running
 
 
-async def _answer(url: str) -> None:
+async def _answer(session: aiohttp.ClientSession, url: str) -> None:
     pause = 0.1
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        while True:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with session.get(url, allow_redirects=False) as response:
-                    if response.status < _SERVER_ERROR:
-                        return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.5)
+    while True:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.get(url, allow_redirects=False) as response:
+                if response.status < _SERVER_ERROR:
+                    return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.5)
 
 
 async def log_tail(client: Client, pod: PodRecord, lines: int = 20) -> str:
