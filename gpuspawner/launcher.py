@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError, ServerFailedError
 from gpuspawner.ledger import Ledger
-from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name
+from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
@@ -35,6 +36,8 @@ LAUNCH = "gpuspawner/launch"
 """Annotation that tells the pods of two launches of one server apart."""
 
 Key = tuple[str, str]
+ModifyPod = Callable[[dict[str, Any]], Awaitable[Any]]
+"""Given a pod's manifest, the manifest to make."""
 
 _NOT_FOUND, _CONFLICT = 404, 409
 _FIRST_SYNC = 10.0
@@ -128,9 +131,17 @@ class Launcher:
         return self.view.synced
 
     async def launch(
-        self, request: LaunchRequest, server: Server, tell: Callable[[Progress], None], timeout: float
+        self,
+        request: LaunchRequest,
+        server: Server,
+        tell: Callable[[Progress], None],
+        timeout: float,
+        *,
+        modify: ModifyPod | None = None,
     ) -> PodRecord:
         """Admit a request, make its pod, and wait until it is ready.
+
+        ``modify`` may change the pod before it is made; what quota and placement rest on is put back.
 
         Whatever ends this early, cancelling included, leaves no pod behind: it is deleted in the background, for as
         long as that takes, and goes on to count until it is gone.
@@ -160,7 +171,7 @@ class Launcher:
 
         try:
             async with asyncio.timeout(timeout):
-                return await self._start(granted, server, launch, told)
+                return await self._start(granted, server, launch, told, modify)
         except BaseException as error:
             del self._launching[key]
             self.provision.doubt(request, server.user_id)
@@ -214,10 +225,17 @@ class Launcher:
             return None
 
     async def _start(
-        self, granted: Granted, server: Server, launch: str, tell: Callable[[Progress], None]
+        self,
+        granted: Granted,
+        server: Server,
+        launch: str,
+        tell: Callable[[Progress], None],
+        modify: ModifyPod | None,
     ) -> PodRecord:
         asked, settings = granted.request, self.settings
         manifest = build_pod(granted, server, settings)
+        if modify is not None:
+            manifest = recheck_pod(await modify(deepcopy(manifest)), manifest, granted, settings)
         manifest["metadata"]["annotations"][LAUNCH] = launch
         wake = asyncio.Event()
         name = manifest["metadata"]["name"]

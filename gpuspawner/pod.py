@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from gpuspawner.admission import Granted, Held
-from gpuspawner.catalog import gpu_node_labels
 from gpuspawner.config import Settings
-from gpuspawner.errors import DeniedError
+from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.names import expand, pod_name, safe_slug, server_variables, user_variables
-from gpuspawner.pod_patch import CONTAINER
+from gpuspawner.placement import place
+from gpuspawner.pod_patch import CONTAINER, check_pod, gpus_in
 from gpuspawner.quantity import parse_quantity
 from gpuspawner.storage import claim_manifest, claim_name, home_claim, volumes_of
 from gpuspawner.strategic_merge import strategic_merge
@@ -22,6 +22,7 @@ __all__ = [
     "CONTAINER",
     "HUB_LABEL",
     "STORAGE_COMPONENT",
+    "HookError",
     "Server",
     "build_claim",
     "build_pod",
@@ -29,6 +30,7 @@ __all__ = [
     "claim_name",
     "held_of",
     "pod_name",
+    "recheck_pod",
     "safe_slug",
     "variables_of",
 ]
@@ -43,7 +45,17 @@ USER = "hub.jupyter.org/username"
 SERVER = "hub.jupyter.org/servername"
 HELD = "gpuspawner/held"
 _NAME_REMEDY = "Ask the administrator of this hub for another user name, or name the server otherwise."
+_VISIBLE = "NVIDIA_VISIBLE_DEVICES"
 _SECRET_VARIABLES = frozenset({"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"})
+
+
+class HookError(LaunchError):
+    """``modify_pod_hook`` of the administrator went wrong."""
+
+    code = "hook"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The modify_pod_hook of this hub failed: {what}.", "Tell the administrator of this hub.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +183,44 @@ def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str,
     ours = template["spec"]
     for patch in patches:
         template = strategic_merge(template, expand(patch, variables))
-    metadata, spec = template["metadata"], template["spec"]
-    _keep(spec, ours)
-    _add_affinity(spec, granted, settings)
-    spec["tolerations"] = [*spec.get("tolerations", []), *_tolerations(granted, settings)]
+    own = [variable["name"] for variable in ours["containers"][0]["env"]]
+    return _finish(template["metadata"], template["spec"], own, granted, settings)
+
+
+def recheck_pod(changed: Any, built: Mapping[str, Any], granted: Granted, settings: Settings) -> dict[str, Any]:
+    """A pod that a hook has changed, with what quota and placement rest on put back as in :func:`build_pod`.
+
+    Raises
+    ------
+    HookError
+        Where it is no pod any more, or asks for GPUs or a node by itself.
+    """
+    try:
+        pod = check_pod(changed, frozenset(offer.resource for offer in settings.catalog.offers()))
+        notebook = pod["spec"]["containers"][[one["name"] for one in pod["spec"]["containers"]].index(CONTAINER)]
+        own = built["spec"]["containers"][0]
+        granted_here = own["resources"]["limits"]
+        extra = [
+            name for name in gpus_in({"spec": {"containers": [notebook]}}, frozenset()) if name not in granted_here
+        ]
+        if extra:
+            raise ValueError(f"it asks for {extra[0]}, which no quota would count")
+        if pod["spec"].get("resourceClaims") != built["spec"].get("resourceClaims"):
+            raise ValueError("it changes resourceClaims, which no quota would count")
+    except (TypeError, ValueError) as error:
+        raise HookError(f"it does not leave a pod that can be used: {error}") from None
+    names = [variable["name"] for variable in own["env"]]
+    return _finish(pod["metadata"], pod["spec"], names, granted, settings)
+
+
+def _finish(
+    metadata: dict[str, Any], spec: dict[str, Any], own: list[str], granted: Granted, settings: Settings
+) -> dict[str, Any]:
+    """Put in what nobody may take away. ``own`` are the variables of the notebook that come before all others."""
+    asked = granted.request
+    _keep(spec, granted, own)
+    _restrict(spec)
+    place(spec, granted, settings)
     metadata["name"] = pod_name(asked.user, asked.server)
     metadata["labels"] = {
         **_common_labels(settings),
@@ -233,9 +279,7 @@ def _owner_labels(user: str, server: str) -> dict[str, str]:
 
 def _spec(granted: Granted, server: Server, settings: Settings, variables: Mapping[str, str]) -> dict[str, Any]:
     asked = granted.request
-    resources = {"cpu": _quantity(asked.cpu), "memory": _quantity(asked.memory)}
-    if granted.placements:
-        resources[granted.placements[0].offer.resource] = str(asked.gpus)
+    resources = _limits(granted)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -255,7 +299,7 @@ def _spec(granted: Granted, server: Server, settings: Settings, variables: Mappi
                 "env": _environment(granted, server, variables),
                 "ports": [{"name": "notebook-port", "containerPort": server.port}],
                 "resources": {"limits": resources, "requests": dict(resources)},
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                "securityContext": _security_context(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }
         ],
@@ -304,16 +348,14 @@ def _environment(granted: Granted, server: Server, templated: Mapping[str, str])
     Intel's are seen only where their device plugin mounts them.
     """
     plain = {
-        key: value
-        for key, value in server.environment.items()
-        if key not in _SECRET_VARIABLES and key != "NVIDIA_VISIBLE_DEVICES"
+        key: value for key, value in server.environment.items() if key not in _SECRET_VARIABLES and key != _VISIBLE
     }
     plain["GPUSPAWNER_WORKSPACE"] = granted.request.workspace
     plain["GPUSPAWNER_PROFILE"] = granted.request.profile
     if granted.placements:
         plain["GPUSPAWNER_GPU_CLASS"] = ",".join(granted.gpu_classes)
     else:
-        plain["NVIDIA_VISIBLE_DEVICES"] = "void"
+        plain[_VISIBLE] = "void"
     variables: list[dict[str, Any]] = []
     for key, value in sorted(plain.items()):
         written = expand(value, templated) if value == server.templates.get(key) else value
@@ -328,15 +370,22 @@ def _environment(granted: Granted, server: Server, templated: Mapping[str, str])
     return variables
 
 
-def _keep(spec: dict[str, Any], ours: Mapping[str, Any]) -> None:
+def _limits(granted: Granted) -> dict[str, str]:
+    asked = granted.request
+    limits = {"cpu": _quantity(asked.cpu), "memory": _quantity(asked.memory)}
+    if granted.placements:
+        limits[granted.placements[0].offer.resource] = str(asked.gpus)
+    return limits
+
+
+def _keep(spec: dict[str, Any], granted: Granted, own: list[str]) -> None:
     """Put back what patches may not take from the spec as built: the runtime, and the notebook's place and limits."""
-    spec["activeDeadlineSeconds"] = ours["activeDeadlineSeconds"]
+    spec["activeDeadlineSeconds"] = granted.request.runtime
     spec["containers"].sort(key=lambda container: container["name"] != CONTAINER)
-    container, built = spec["containers"][0], ours["containers"][0]
-    names = [variable["name"] for variable in built["env"]]
-    container.get("env", []).sort(key=lambda variable: variable["name"] not in names)
+    container = spec["containers"][0]
+    container.get("env", []).sort(key=lambda variable: variable["name"] not in own)
     resources = container.setdefault("resources", {})
-    limits = built["resources"]["limits"]
+    limits = _limits(granted)
     resources["limits"] = {**resources.get("limits", {}), **limits}
     requests = resources["requests"] = {**limits, **resources.get("requests", {})}
     for name, limit in limits.items():
@@ -344,57 +393,17 @@ def _keep(spec: dict[str, Any], ours: Mapping[str, Any]) -> None:
             requests[name] = limit
 
 
-def _add_affinity(spec: dict[str, Any], granted: Granted, settings: Settings) -> None:
-    """And the launch's own node terms with those patched in: terms are or-ed, the expressions within one and-ed."""
-    ours, preferred = _node_terms(granted, settings)
-    if not ours and not preferred:
-        return
-    node = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
-    if ours:
-        required = node.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
-        theirs = [term for term in required.get("nodeSelectorTerms", ()) if term] or [{}]
-        required["nodeSelectorTerms"] = [
-            {**term, "matchExpressions": [*term.get("matchExpressions", []), *expressions]}
-            for term in theirs
-            for expressions in ours
-        ]
-    if preferred:
-        wishes = node.setdefault("preferredDuringSchedulingIgnoredDuringExecution", [])
-        wishes.extend(preferred)
+def _restrict(spec: dict[str, Any]) -> None:
+    """Containers that are patched in are restricted, too, unless they say otherwise, and see no GPU."""
+    for container in (*spec["containers"][1:], *(spec.get("initContainers") or ())):
+        container.setdefault("securityContext", _security_context())
+        variables = container.setdefault("env", [])
+        if not any(variable["name"] == _VISIBLE for variable in variables):
+            variables.append({"name": _VISIBLE, "value": "void"})
 
 
-def _node_terms(granted: Granted, settings: Settings) -> tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]:
-    if not granted.placements:
-        without = [{"key": label, "operator": "DoesNotExist"} for label in gpu_node_labels(settings.catalog)]
-        if settings.catalog.profiles[granted.request.profile].allow_gpu_nodes:
-            return [], [{"weight": 100, "preference": {"matchExpressions": without}}]
-        return [without], []
-    terms = [[r.manifest() for r in placement.offer.requirements] for placement in granted.placements]
-    classes = granted.gpu_classes
-    preferred = []
-    for placement, expressions in zip(granted.placements, terms, strict=True):
-        if len(classes) == 1 or not expressions:
-            # Every node with the resource is meant: nothing after it can be told from it.
-            break
-        weight = 100 - 99 * classes.index(placement.gpu_class) // len(classes)
-        preferred.append({"weight": weight, "preference": {"matchExpressions": expressions}})
-    return ([] if [] in terms else terms), preferred
-
-
-def _tolerations(granted: Granted, settings: Settings) -> list[dict[str, str]]:
-    """Zero-to-JupyterHub's dedicated nodes; for GPU launches the taints that vendors and clouds put on GPU nodes."""
-    tolerations = [
-        {"key": key, "operator": "Equal", "value": "user", "effect": "NoSchedule"}
-        for key in ("hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated")
-    ]
-    resources = {placement.offer.resource for placement in granted.placements}
-    if not resources and settings.catalog.profiles[granted.request.profile].allow_gpu_nodes:
-        resources = {offer.resource for offer in settings.catalog.offers()}
-    taints = resources | {f"{resource.partition('/')[0]}/gpu" for resource in resources}
-    tolerations += [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(taints)]
-    if resources:
-        tolerations.append({"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"})
-    return tolerations
+def _security_context() -> dict[str, Any]:
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 def _quantity(amount: float | int) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gpuspawner.quantity import parse_quantity
 from gpuspawner.strategic_merge import strategic_merge
 
-__all__ = ["CONTAINER", "PodPatch", "gpus_in"]
+__all__ = ["CONTAINER", "PodPatch", "check_pod", "gpus_in"]
 
 CONTAINER = "notebook"
 """The name of the container that runs the notebook server; a patch of it bears this name."""
@@ -113,6 +113,34 @@ def _pod_patch(patch: dict[str, Any]) -> dict[str, Any]:
     if "metadata" not in merged or CONTAINER not in (container["name"] for container in containers):
         raise ValueError(f"a patch that leaves the metadata and the container {CONTAINER!r} in the pod")
     return patch
+
+
+def check_pod(pod: Any, resources: frozenset[str]) -> dict[str, Any]:
+    """A copy of a whole pod that somebody has changed, to be finished; without what is not theirs to say.
+
+    Raises
+    ------
+    ValueError
+        Where it lacks the notebook's container, names a node, or lets another container ask for a GPU.
+    """
+    if not isinstance(pod, Mapping):
+        raise ValueError(f"{type(pod).__name__} instead of a mapping")
+    copy = strategic_merge({}, {"metadata": pod.get("metadata"), "spec": pod.get("spec")})
+    for part, keys in (("metadata", ("name", "generateName", "namespace")), ("spec", ("activeDeadlineSeconds",))):
+        for key in keys:
+            copy.setdefault(part, {}).pop(key, None)
+    try:
+        _PodTemplate.model_validate(copy)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(map(str, (step for step in first["loc"] if not str(step).startswith("function-"))))
+        raise ValueError(f"{path}: {first['msg'].removeprefix('Value error, ')}") from None
+    if CONTAINER not in (container["name"] for container in copy["spec"].get("containers", [])):
+        raise ValueError(f"the container {CONTAINER!r} is missing")
+    others = [container for container in copy["spec"]["containers"] if container["name"] != CONTAINER]
+    for resource in gpus_in({"spec": {**copy["spec"], "containers": others}}, resources):
+        raise ValueError(f"it asks for {resource}, which no quota would count")
+    return copy
 
 
 def gpus_in(patch: Mapping[str, Any], resources: frozenset[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Command
 from sqlalchemy.orm import Session
-from traitlets import Dict, List, Unicode, default
+from traitlets import Callable, Dict, List, Unicode, default
 
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import current_workspaces
@@ -18,7 +19,7 @@ from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import ClusterError, LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
-from gpuspawner.pod import Server, pod_name
+from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.request import parse_request
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted
@@ -153,6 +154,22 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """
     ).tag(config=True)
 
+    modify_pod_hook = Callable(
+        None,
+        allow_none=True,
+        help="""A function, async or not, of the spawner and the pod's manifest (a dict) that returns the manifest to
+        make, or changes it in place. What quota and placement rest on is put back afterwards.
+
+        For example::
+
+            async def add_team(spawner, pod):
+                pod["metadata"]["labels"]["team"] = await team_of(spawner.user.name)
+                return pod
+
+            c.GPUSpawner.modify_pod_hook = add_team
+        """,
+    ).tag(config=True)
+
     launch_summary = ""
     """What is being started, in words, for the page of a launch under way."""
 
@@ -282,7 +299,13 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
             self.launch_summary = describe_launch(request, self.settings.catalog)
             server = self._notebook_server()
-            pod = await self.launcher.launch(request, server, self._launch_feed.tell, timeout=self.start_timeout - 5)
+            pod = await self.launcher.launch(
+                request,
+                server,
+                self._launch_feed.tell,
+                timeout=self.start_timeout - 5,
+                modify=None if self.modify_pod_hook is None else self._modify_pod,
+            )
         except LaunchError as error:
             self._forget_options()
             self.log.warning("%s: %s %s", self._log_name, error.sentence, error.detail)
@@ -362,6 +385,20 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """Forget the server that ran."""
         super().clear_state()
         self._pod_runs = False
+
+    async def _modify_pod(self, pod: dict[str, Any]) -> Any:
+        try:
+            changed = self.modify_pod_hook(self, pod)
+            if isawaitable(changed):
+                changed = await changed
+        except LaunchError:
+            raise
+        except Exception as error:
+            if words := getattr(error, "jupyterhub_message", ""):
+                raise LaunchError(str(words)) from error
+            self.log.exception("%s: error in modify_pod_hook", self._log_name)
+            raise HookError(type(error).__name__) from error
+        return pod if changed is None else changed
 
     def _watch_for_end(self) -> None:
         """Tell JupyterHub at once when the pod ends, instead of at its next poll."""

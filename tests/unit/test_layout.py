@@ -28,6 +28,7 @@ PURE = [
     "request",
     "admission",
     "ledger",
+    "placement",
     "pod",
     "entitlement",
 ]
