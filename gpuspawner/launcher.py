@@ -91,6 +91,7 @@ class Launcher:
         self._sleep = sleep
         self._launching: dict[Key, str] = {}
         self._stopping: dict[Key, asyncio.Task[Any]] = {}
+        self._deleting: set[str] = set()
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
         self._exits: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -301,8 +302,7 @@ class Launcher:
                     pod = self.view.observe(await self.client.get("pods", namespace, name))
                 if launch not in (None, pod.annotations.get(LAUNCH)):
                     break
-                await self.client.delete("pods", namespace, name, grace_seconds=grace_seconds, uid=pod.uid)
-                await self.view.wait_for(namespace, name, lambda _: False, uid=pod.uid)
+                await self._delete_pod(pod, grace_seconds)
                 gone = True
                 break
             except ApiError as error:
@@ -321,6 +321,14 @@ class Launcher:
             self.ledger.release(key)
             if gone:
                 await self._discard_secret(name)
+
+    async def _delete_pod(self, pod: PodRecord, grace_seconds: int | None) -> None:
+        self._deleting.add(pod.uid)
+        try:
+            await self.client.delete("pods", pod.namespace, pod.name, grace_seconds=grace_seconds, uid=pod.uid)
+            await self.view.wait_for(pod.namespace, pod.name, lambda _: False, uid=pod.uid)
+        finally:
+            self._deleting.discard(pod.uid)
 
     def _expect_late(self, launch: str | None) -> None:
         """A creation that was cut off may still reach the API after its pod was looked for in vain."""
@@ -359,7 +367,7 @@ class Launcher:
             if callback is not None:
                 logger.info("%s/%s: %s", pod.namespace, pod.name, ended(pod, ran=True).reason)
                 self._background(callback())
-        if pod.ended and not gone:
+        if pod.ended and not gone and pod.uid not in self._deleting:
             self._background(self._withdraw(key, launch))
 
     async def _sweep(self) -> None:

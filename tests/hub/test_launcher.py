@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,33 @@ async def test_nobody_else_s_pod_is_replaced(engine: Engine, launcher: Launcher)
     await settled(launcher)
     assert len(pods(engine)) == 1
     assert not launcher.usage()
+
+
+async def test_a_stop_deletes_the_pod_the_view_knows_without_asking_for_it_first(
+    engine: Engine, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await launcher.launch(request(), SERVER, Feed().tell, 60)
+    asked: list[str] = []
+    send = Client._request
+
+    async def noted(self: Client, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(f"{method} {path.split('/')[5]}")
+        return await send(self, method, path, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "_request", noted)
+    await launcher.stop("ada", "")
+    assert asked == ["DELETE pods", "DELETE secrets"]
+    assert not pods(engine)
+
+
+async def test_a_stop_of_a_pod_that_was_made_anew_behind_the_view_deletes_the_new_one(
+    engine: Engine, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = await launcher.launch(request(), SERVER, Feed().tell, 60)
+    current = launcher._pod
+    stale = replace(pod, uid="that-of-an-earlier-pod")
+    monkeypatch.setattr(launcher, "_pod", lambda key: stale)
+    await launcher.stop("ada", "")
+    monkeypatch.setattr(launcher, "_pod", current)
+    assert not pods(engine)
+    assert launcher.exit_code("ada", "") is not None
