@@ -12,15 +12,17 @@ from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.names import USER_VARIABLES, expand, scope_of, variables_in
 from gpuspawner.pod_patch import PodPatch, gpus_in
 from gpuspawner.schema import Name, Schema, SecretName, closest, nearest, problems_of
 from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
 
-__all__ = ["Connect", "OffPeak", "Settings", "Storage", "load_settings", "section_of"]
+__all__ = ["DNS_NAME", "Connect", "OffPeak", "Settings", "Storage", "UserNamespaces", "load_settings", "section_of"]
 
 M = TypeVar("M", bound=BaseModel)
 _SECTION = "c.GPUSpawner"
+DNS_NAME = "{pod_name}.{namespace}.svc.cluster.local"
 _RESERVED = {"any", "none"}
 
 
@@ -34,11 +36,39 @@ def _like(pattern: str, allowed: str) -> AfterValidator:
 
 
 _Url = Annotated[str, _like("https?://.+", "a URL such as https://10.0.0.1:6443")]
+_DnsName = Annotated[str, _like(".*{pod_name}.*", "a host name with {pod_name}, such as {pod_name}.{namespace}.svc")]
 _HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _Hours = Annotated[str, _like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
 _Namespace = Annotated[
     str, _like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
 ]
+
+
+def _namespace_template(template: str) -> str:
+    unknown = [name for name in variables_in(template) if name not in USER_VARIABLES]
+    sample = str(expand(template, dict.fromkeys(USER_VARIABLES, "x")))
+    if unknown or not scope_of(template)[0] or fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", sample) is None:
+        raise ValueError("the name of a namespace with {username} and, if need be, {hubnamespace} and {hub_name}")
+    return template
+
+
+class UserNamespaces(Schema):
+    """A namespace for each user, made at their first launch.
+
+    One that exists already is used only if it bears the label ``gpuspawner/hub`` with this hub's name, and no
+    annotation ``hub.jupyter.org/username`` with another user's.
+    """
+
+    name: Annotated[str, AfterValidator(_namespace_template)] = Field(
+        default="{hubnamespace}-{username}", description="Name of the namespace."
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Its labels; variables may stand in the values.")
+    annotations: dict[str, str] = Field(
+        default_factory=dict, description="Its annotations; variables may stand in the values."
+    )
+    delete_with_user: bool = Field(
+        default=False, description="Delete the namespace, and all that is in it, of a user who is deleted."
+    )
 
 
 class Connect(Schema):
@@ -75,6 +105,9 @@ class Settings:
     storage: Storage | None
     image_pull_secrets: tuple[str, ...]
     connect: Connect
+    user_namespaces: UserNamespaces | None
+    services: bool
+    dns_name: str
     off_peak: OffPeak | None
     notices: tuple[str, ...]
 
@@ -145,6 +178,9 @@ class _Loader:
             storage=None if self.section.get("storage", {}) is None else self._model("storage", Storage) or Storage(),
             image_pull_secrets=self._value("image_pull_secrets", tuple[SecretName, ...], ()),
             connect=self._model("connect", Connect) or Connect(),
+            user_namespaces=self._user_namespaces(),
+            services=self._value("services", bool, False),
+            dns_name=self._value("dns_name", _DnsName, DNS_NAME),
             off_peak=off_peak,
             notices=(),
         )
@@ -153,6 +189,11 @@ class _Loader:
         if self.problems:
             raise ConfigurationError(self.problems)
         return replace(settings, notices=(*not_enforced(settings), *hardly_meant(settings)))
+
+    def _user_namespaces(self) -> UserNamespaces | None:
+        if self.section.get("user_namespaces") is None:
+            return None
+        return self._model("user_namespaces", UserNamespaces) or UserNamespaces()
 
     def _check_keys(self) -> None:
         if self.inherited is None:

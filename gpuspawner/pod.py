@@ -1,20 +1,34 @@
-"""LaunchRequest -> Pod, Secret and PersistentVolumeClaim manifests. Pure."""
+"""LaunchRequest -> Pod manifest. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from gpuspawner.admission import Granted, Held
+from gpuspawner.companions import build_claim, build_secret, variables_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError, LaunchError
-from gpuspawner.names import expand, pod_name, safe_slug, server_variables, user_variables
+from gpuspawner.labels import (
+    CLASS_LABEL,
+    COMPONENT,
+    HUB_LABEL,
+    PROFILE_LABEL,
+    SERVER,
+    STORAGE_COMPONENT,
+    USER,
+    WORKSPACE_LABEL,
+    common_labels,
+    owner_labels,
+)
+from gpuspawner.names import expand, pod_name, safe_slug
 from gpuspawner.placement import place
 from gpuspawner.pod_patch import CONTAINER, check_pod, gpus_in
 from gpuspawner.quantity import parse_quantity
-from gpuspawner.storage import claim_manifest, claim_name, home_claim, volumes_of
+from gpuspawner.server import CERTIFICATES_PATH, SECRET_VARIABLES, Server
+from gpuspawner.storage import CERTIFICATES, claim_name, volumes_of
 from gpuspawner.strategic_merge import strategic_merge
 
 __all__ = [
@@ -35,18 +49,9 @@ __all__ = [
     "variables_of",
 ]
 
-COMPONENT = "singleuser-server"
-STORAGE_COMPONENT = "singleuser-storage"
-HUB_LABEL = "gpuspawner/hub"
-WORKSPACE_LABEL = "gpuspawner/workspace"
-PROFILE_LABEL = "gpuspawner/profile"
-CLASS_LABEL = "gpuspawner/gpu-class"
-USER = "hub.jupyter.org/username"
-SERVER = "hub.jupyter.org/servername"
 HELD = "gpuspawner/held"
 _NAME_REMEDY = "Ask the administrator of this hub for another user name, or name the server otherwise."
 _VISIBLE = "NVIDIA_VISIBLE_DEVICES"
-_SECRET_VARIABLES = frozenset({"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"})
 
 
 class HookError(LaunchError):
@@ -56,100 +61,6 @@ class HookError(LaunchError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The modify_pod_hook of this hub failed: {what}.", "Tell the administrator of this hub.")
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What JupyterHub wants to run: environment, command (None: the image's own) and arguments, and the port.
-
-    ``base_path`` begins and ends with a slash; ``answers_within`` are the seconds its process may take to answer.
-    ``templates`` are the variables of the environment in which the administrator may write ``{username}`` and the
-    like, or a mapping as Kubernetes has it (``{"valueFrom": ...}``) in place of the value. ``user_id`` is JupyterHub's
-    number of the user.
-    """
-
-    environment: Mapping[str, str]
-    command: Sequence[str] | None
-    arguments: Sequence[str]
-    port: int = 8888
-    base_path: str = "/"
-    answers_within: float = 30.0
-    templates: Mapping[str, Any] = field(default_factory=dict)
-    user_id: int | None = None
-
-    def url(self, address: str) -> str:
-        """The server's URL in a pod of this IP address."""
-        host = f"[{address}]" if ":" in address else address
-        return f"http://{host}:{self.port}{self.base_path}"
-
-
-def build_claim(
-    user: str,
-    settings: Settings,
-    *,
-    server: str = "",
-    workspace: str = "",
-    profile: str = "",
-    user_id: int | None = None,
-) -> dict[str, Any] | None:
-    """The PersistentVolumeClaim of a server's home, or None where homes are not kept.
-
-    Its annotations say whose it is, as far as its name differs by user, workspace and server.
-    """
-    storage = settings.storage
-    if storage is None or not storage.home:
-        return None
-    by_user, by_workspace, by_server = storage.scope
-    labels = {**_common_labels(settings), "component": STORAGE_COMPONENT}
-    annotations = {}
-    if by_user:
-        labels[USER], annotations[USER] = safe_slug(user), user
-    if by_workspace:
-        labels[WORKSPACE_LABEL] = annotations[WORKSPACE_LABEL] = workspace
-    if by_server:
-        annotations[SERVER] = server
-    variables = variables_of(user, server, settings, workspace, profile, user_id=user_id)
-    return claim_manifest(storage, variables["pvc_name"], labels, annotations, variables)
-
-
-def variables_of(
-    user: str,
-    server: str,
-    settings: Settings,
-    workspace: str = "",
-    profile: str = "",
-    gpu_class: str = "none",
-    user_id: int | None = None,
-) -> dict[str, str]:
-    """What the variables in templates stand for in one launch."""
-    variables = user_variables(user, hub_namespace=settings.namespace, hub_name=settings.hub_name)
-    variables |= server_variables(user, server)
-    variables |= {
-        "namespace": settings.namespace,
-        "workspace": workspace,
-        "profile": profile,
-        "gpu_class": gpu_class,
-        "pod_name": pod_name(user, server),
-    }
-    if user_id is not None:
-        variables["userid"] = str(user_id)
-    storage = settings.storage
-    claim = home_claim(storage, user, server, workspace, variables) if storage is not None and storage.home else ""
-    return {**variables, "pvc_name": claim}
-
-
-def build_secret(user: str, name: str, server: Server, settings: Settings) -> dict[str, Any]:
-    """The Secret that carries what must not be read in the pod's spec: the server's API token."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
-        "metadata": {
-            "name": pod_name(user, name),
-            "labels": {**_common_labels(settings), "component": COMPONENT, **_owner_labels(user, name)},
-        },
-        "stringData": {key: value for key, value in server.environment.items() if key in _SECRET_VARIABLES},
-    }
 
 
 def build_pod(granted: Granted, server: Server, settings: Settings) -> dict[str, Any]:
@@ -223,12 +134,12 @@ def _finish(
     place(spec, granted, settings)
     metadata["name"] = pod_name(asked.user, asked.server)
     metadata["labels"] = {
-        **_common_labels(settings),
+        **common_labels(settings),
         **metadata.get("labels", {}),
         "component": COMPONENT,
         HUB_LABEL: settings.hub_name,
         "hub.jupyter.org/network-access-hub": "true",
-        **_owner_labels(asked.user, asked.server),
+        **owner_labels(asked.user, asked.server),
         WORKSPACE_LABEL: asked.workspace,
         PROFILE_LABEL: asked.profile,
         CLASS_LABEL: granted.gpu_classes[0] if granted.gpu_classes else "none",
@@ -269,14 +180,6 @@ class _Amounts(BaseModel):
     memory: NonNegativeInt
 
 
-def _common_labels(settings: Settings) -> dict[str, str]:
-    return {"app": "jupyterhub", "app.kubernetes.io/managed-by": "gpuspawner", HUB_LABEL: settings.hub_name}
-
-
-def _owner_labels(user: str, server: str) -> dict[str, str]:
-    return {USER: safe_slug(user), SERVER: safe_slug(server) if server else ""}
-
-
 def _spec(granted: Granted, server: Server, settings: Settings, variables: Mapping[str, str]) -> dict[str, Any]:
     asked = granted.request
     resources = _limits(granted)
@@ -312,6 +215,11 @@ def _spec(granted: Granted, server: Server, settings: Settings, variables: Mappi
     if settings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     volumes = _volumes(granted, settings, variables)
+    if server.certificates:
+        items = [{"key": name, "path": name} for name in sorted(server.certificates)]
+        volume = {"name": CERTIFICATES, "secret": {"secretName": variables["pod_name"], "items": items}}
+        mount = {"name": CERTIFICATES, "mountPath": CERTIFICATES_PATH, "readOnly": True}
+        volumes.append((volume, mount))
     if volumes:
         spec["volumes"] = [volume for volume, _ in volumes]
         container["volumeMounts"] = [mount for _, mount in volumes]
@@ -347,9 +255,7 @@ def _environment(granted: Granted, server: Server, templated: Mapping[str, str])
     override that; without one, ``void`` hides the GPUs that older NVIDIA runtimes show to every container. AMD's and
     Intel's are seen only where their device plugin mounts them.
     """
-    plain = {
-        key: value for key, value in server.environment.items() if key not in _SECRET_VARIABLES and key != _VISIBLE
-    }
+    plain = {key: value for key, value in server.environment.items() if key not in SECRET_VARIABLES and key != _VISIBLE}
     plain["GPUSPAWNER_WORKSPACE"] = granted.request.workspace
     plain["GPUSPAWNER_PROFILE"] = granted.request.profile
     if granted.placements:
@@ -364,7 +270,7 @@ def _environment(granted: Granted, server: Server, templated: Mapping[str, str])
         else:
             variables.append({"name": key, "value": str(written).replace("$", "$$")})
     user, name = granted.request.user, granted.request.server
-    for key in sorted(_SECRET_VARIABLES & set(server.environment)):
+    for key in sorted(SECRET_VARIABLES & set(server.environment)):
         source = {"secretKeyRef": {"name": pod_name(user, name), "key": key}}
         variables.append({"name": key, "valueFrom": source})
     return variables

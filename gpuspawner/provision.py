@@ -7,9 +7,10 @@ from typing import Any
 
 from gpuspawner.cluster.client import ApiError, Client, UnreachableError
 from gpuspawner.cluster.failures import plain
+from gpuspawner.companions import build_claim
 from gpuspawner.config import Settings
 from gpuspawner.errors import ClusterError
-from gpuspawner.pod import HUB_LABEL, SERVER, STORAGE_COMPONENT, USER, build_claim
+from gpuspawner.labels import HUB_LABEL, SERVER, STORAGE_COMPONENT, USER
 from gpuspawner.request import LaunchRequest
 
 __all__ = ["ClaimMissingError", "ForeignObjectError", "Provision"]
