@@ -22,7 +22,7 @@ from gpuspawner.schema import (
     read_seconds,
 )
 
-__all__ = ["App", "Catalog", "GPUClass", "NodeRequirement", "Offer", "Profile", "gpu_node_labels"]
+__all__ = ["App", "Catalog", "Deadlines", "GPUClass", "NodeRequirement", "Offer", "Profile", "gpu_node_labels"]
 
 _SLICED = ("-MIG-", "-SHARED")
 _SHARED_STRATEGIES = ("time-slicing", "mps")
@@ -135,6 +135,29 @@ class App(Schema):
     port: int = Field(ge=1, le=65535)
 
 
+class Deadlines(Schema):
+    """How long each phase of a launch may take before it is withdrawn, waiting for a GPU or for room aside.
+
+    They begin anew with each phase, so that a long wait for a GPU leaves the image all of its time.
+    """
+
+    node: Seconds = Field(default=20 * 60, description="From an autoscaler's word until its node takes the server.")
+    storage: Seconds = Field(default=5 * 60, description="Until the storage has its volume.")
+    image: Seconds = Field(default=30 * 60, description="The image is pulled. One that does not exist fails at once.")
+    setup: Seconds = Field(default=5 * 60, description="The node sets the server up: volumes, network, container.")
+    answer: Seconds | None = Field(
+        default=None, description="The process runs until it answers HTTP; without it `http_timeout` (120 s)."
+    )
+    impossible: Seconds = Field(
+        default=20, description="What no node can satisfy is borne so long, so that an autoscaler can add one."
+    )
+
+    @property
+    def total(self) -> int:
+        """Seconds of all phases that are not part of another."""
+        return self.node + self.storage + self.image + self.setup
+
+
 def _floor(floor: float, read: Callable[[Any], Any]) -> BeforeValidator:
     """Give a range without ``min`` a low one, never above its default."""
 
@@ -158,7 +181,8 @@ def _some(allowed: Range[Any]) -> Range[Any]:
 class Profile(Schema):
     """A ready-made environment: an image, and how much of the machine it may take.
 
-    Without ``min`` a range begins at 1 core, 1 GB, 0 GPUs and 10 minutes, or at its default if that is lower.
+    Without ``min`` a range begins at 1 core, 1 GB, 0 GPUs, 10 minutes of runtime and a minute of wait, or at its
+    default if that is lower.
     """
 
     name: Name
@@ -183,6 +207,11 @@ class Profile(Schema):
     shared_memory: Bytes | None = Field(
         default=None, description="Size of /dev/shm, instead of what the storage says; 0: that of the runtime."
     )
+    wait: Annotated[Range[Seconds], _floor(60, read_seconds)] = Field(
+        default=Range[Seconds](default=30 * 60, min=60, max=12 * 3600),
+        description="How long a launch may wait for a GPU or for room before it is withdrawn: default, min, max.",
+    )
+    deadlines: Deadlines = Field(default=Deadlines(), description="How long each further phase of a launch may take.")
     idle: Seconds | None = Field(default=None, description="End a server that has been idle for so long.")
     apps: tuple[App, ...] = Field(default=(), description="Web applications to link to.")
     allow_gpu_nodes: bool = Field(

@@ -14,16 +14,28 @@ from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.names import USER_VARIABLES, expand, scope_of, variables_in
 from gpuspawner.pod_patch import PodPatch, gpus_in
-from gpuspawner.schema import Name, Schema, SecretName, closest, nearest, problems_of
+from gpuspawner.schema import Name, Schema, Seconds, SecretName, closest, nearest, problems_of
 from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
 
-__all__ = ["DNS_NAME", "Connect", "OffPeak", "Settings", "Storage", "UserNamespaces", "load_settings", "section_of"]
+__all__ = [
+    "DNS_NAME",
+    "FALLBACK_AFTER",
+    "Connect",
+    "OffPeak",
+    "Settings",
+    "Storage",
+    "UserNamespaces",
+    "load_settings",
+    "section_of",
+]
 
 M = TypeVar("M", bound=BaseModel)
 _SECTION = "c.GPUSpawner"
 DNS_NAME = "{pod_name}.{namespace}.svc.cluster.local"
 _RESERVED = {"any", "none"}
+FALLBACK_AFTER = 60
+"""Seconds after which a launch moves to another class of its choice that has GPUs free."""
 
 
 def _like(pattern: str, allowed: str) -> AfterValidator:
@@ -109,6 +121,7 @@ class Settings:
     services: bool
     dns_name: str
     off_peak: OffPeak | None
+    fallback_after: int | None
     notices: tuple[str, ...]
 
     def patches(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -182,6 +195,7 @@ class _Loader:
             services=self._value("services", bool, False),
             dns_name=self._value("dns_name", _DnsName, DNS_NAME),
             off_peak=off_peak,
+            fallback_after=self._value("fallback_after", Seconds | None, FALLBACK_AFTER),
             notices=(),
         )
         self._check_references()

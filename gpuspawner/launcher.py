@@ -3,30 +3,33 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from gpuspawner.admission import Capacity, Granted, Held, admit
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
+from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
-from gpuspawner.cluster.failures import plain
+from gpuspawner.cluster.failures import NodeRefusedError, plain
+from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
 from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
-from gpuspawner.errors import LaunchError, ServerFailedError
+from gpuspawner.errors import LaunchError
 from gpuspawner.ledger import Ledger
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
-from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
+from gpuspawner.waiting import MovedError, Wait, WaitingRoom
 
 __all__ = ["ForeignObjectError", "Launcher", "TooSlowError"]
 
@@ -44,19 +47,20 @@ _FIRST_SYNC = 10.0
 _BLIP = 5.0
 _GRACE = 30
 _REPLACEMENTS = 3
+_REFUSALS = 3
 _REMEMBERED = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
-class TooSlowError(ServerFailedError):
-    """The launch waited as long as it may, and is withdrawn."""
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A launch under way; ``id`` tells its pods from those of other launches of the server."""
 
-    code = "too_slow"
-    status = 504
-
-    def __init__(self, seconds: float, waited_for: str) -> None:
-        told = f"It was not ready after {format_duration(round(seconds))}, and the launch is withdrawn. {waited_for}"
-        super().__init__(told.strip(), "Try again later, or ask for less.")
+    request: LaunchRequest
+    server: Server
+    id: str
+    tell: Callable[[Progress], None]
+    modify: ModifyPod | None
 
 
 class Launcher:
@@ -79,6 +83,7 @@ class Launcher:
         client: Client | None = None,
         clock: Callable[[], datetime] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.client = client or Client(Connection(**settings.connect.model_dump()))
@@ -88,6 +93,9 @@ class Launcher:
         self.ledger = Ledger()
         self._owned = owned
         self._clock = clock or (lambda: datetime.now(settings.timezone))
+        self._monotonic = monotonic
+        self._room = WaitingRoom(self.view, self.ledger, settings, self._clock, monotonic)
+        self._pulls = Pulls()
         self._sleep = sleep
         self._launching: dict[Key, str] = {}
         self._stopping: dict[Key, asyncio.Task[Any]] = {}
@@ -150,7 +158,8 @@ class Launcher:
         Raises
         ------
         LaunchError
-            For whatever keeps the server from starting; waiting longer than ``timeout`` seconds is one of the causes.
+            For whatever keeps the server from starting; among the causes are waiting for a place longer than the
+            request allows, a phase that is longer than the profile's deadline, and ``timeout`` seconds for all of it.
         """
         if not await self.synced(min(timeout, _FIRST_SYNC)) or not await self.view.answers(min(timeout, _BLIP)):
             raise self._blind()
@@ -172,15 +181,16 @@ class Launcher:
 
         try:
             async with asyncio.timeout(timeout):
-                return await self._start(granted, server, launch, told, modify)
+                return await self._start(_Launch(request, server, launch, told, modify), granted)
         except BaseException as error:
             del self._launching[key]
             self.provision.doubt(request, server.user_id)
             self._background(self._withdraw(key, launch))
             if isinstance(error, TimeoutError):
-                raise TooSlowError(timeout, waits_for) from None
+                raise TooSlowError(None, timeout, waits_for) from None
             raise
         finally:
+            self._room.over(request)
             if self._launching.get(key) == launch:
                 del self._launching[key]
 
@@ -225,43 +235,63 @@ class Launcher:
         except TimeoutError:
             return None
 
-    async def _start(
-        self,
-        granted: Granted,
-        server: Server,
-        launch: str,
-        tell: Callable[[Progress], None],
-        modify: ModifyPod | None,
-    ) -> PodRecord:
-        asked, settings = granted.request, self.settings
-        manifest = build_pod(granted, server, settings)
-        if modify is not None:
-            manifest = recheck_pod(await modify(deepcopy(manifest)), manifest, granted, settings)
-        manifest["metadata"]["annotations"][LAUNCH] = launch
-        wake = asyncio.Event()
-        name = manifest["metadata"]["name"]
-        with self.events.follow(settings.namespace, name, wake.set) as follower:
-            try:
-                await self.provision.prepare(asked, server.user_id)
-                await self._replace("secrets", build_secret(asked.user, asked.server, server, settings))
-                pod = self.view.observe(await self._replace("pods", manifest))
-            except (ApiError, UnreachableError) as error:
-                raise refused(error, settings.namespace) from None
-            ready = await until_ready(
-                self.view,
-                self.client,
-                pod,
-                catalog=settings.catalog,
-                gpu_classes=granted.gpu_classes,
-                tell=tell,
-                follower=follower,
-                wake=wake,
-            )
+    async def _start(self, under_way: "_Launch", granted: Granted) -> PodRecord:
+        """Make the pod, again for another GPU class where that is free sooner, and wait until its server answers."""
+        request, server, tell = under_way.request, under_way.server, under_way.tell
+        namespace, wait = self.settings.namespace, self._room.wait(request, server.answers_within)
+        try:
+            await self.provision.prepare(request, server.user_id)
+            await self._replace("secrets", build_secret(request.user, request.server, server, self.settings))
+            refusals = 0
+            while True:
+                try:
+                    ready = await self._place(under_way, granted, wait)
+                    break
+                except MovedError as moved:
+                    tell(Progress(Phase.WAITING, moved.sentence, 10))
+                    granted = moved.granted
+                except NodeRefusedError as refusal:  # as where the GPU of a pod that has just ended is not free yet
+                    if refusals == _REFUSALS:
+                        raise
+                    refusals += 1
+                    tell(Progress(Phase.WAITING, f"{refusal.reason} It is tried again.", 10, refusal.detail))
+                    await self._sleep(refusals)
+        except (ApiError, UnreachableError) as error:
+            raise refused(error, namespace) from None
         tell(
             Progress(Phase.STARTING, f"The server runs on node {plain(ready.node)}; waiting for its first answer.", 90)
         )
         await until_answering(self.view, self.client, ready, server.url(ready.ip) + "api", server.answers_within)
         return ready
+
+    async def _place(self, under_way: "_Launch", granted: Granted, wait: Wait) -> PodRecord:
+        """Make the pod of a grant and wait until it is ready. Raises ``MovedError`` where another grant is better."""
+        manifest = build_pod(granted, under_way.server, self.settings)
+        if under_way.modify is not None:
+            manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, self.settings)
+        manifest["metadata"]["annotations"][LAUNCH] = under_way.id
+        wake = asyncio.Event()
+        with self.events.follow(self.settings.namespace, manifest["metadata"]["name"], wake.set) as follower:
+            pod = self.view.observe(await self._replace("pods", manifest))
+            with wait.in_line(pod, granted):
+                try:
+                    return await until_ready(
+                        self.view,
+                        self.client,
+                        pod,
+                        catalog=self.settings.catalog,
+                        gpu_classes=granted.gpu_classes,
+                        tell=under_way.tell,
+                        follower=follower,
+                        wake=wake,
+                        clock=self._monotonic,
+                        stopwatch=wait.stopwatch,
+                        outlook=self._room.outlook,
+                        reconsider=wait.reconsider,
+                        pulls=self._pulls,
+                    )
+                finally:
+                    self._pulls.note(follower.events)
 
     async def _replace(self, resource: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Create an object in place of one of the same name that an earlier launch left."""

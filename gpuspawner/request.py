@@ -14,7 +14,7 @@ from gpuspawner.workspace import DEFAULT_WORKSPACE, Workspace
 
 __all__ = ["OPTIONS", "LaunchRequest", "grants", "parse_request", "profiles_of"]
 
-OPTIONS = ("workspace", "profile", "gpu_class", "gpus", "cpu", "memory", "runtime", "image")
+OPTIONS = ("workspace", "profile", "gpu_class", "gpus", "cpu", "memory", "runtime", "wait", "image")
 """The keys of ``user_options``."""
 ANY = "any"
 
@@ -26,7 +26,7 @@ class LaunchRequest:
     """A checked request: every name exists, is on offer in the workspace, and every amount is within the profile.
 
     ``gpu_classes`` are in order of preference and empty exactly when ``gpus`` is 0. ``cpu`` is in cores, ``memory``
-    in bytes, ``runtime`` in seconds.
+    in bytes, ``runtime`` in seconds; ``wait`` are the seconds it may wait for a GPU or for room.
     """
 
     user: str
@@ -39,6 +39,7 @@ class LaunchRequest:
     memory: int
     runtime: int
     image: str
+    wait: int = 30 * 60
 
 
 def profiles_of(workspace: Workspace, settings: Settings) -> dict[str, Profile]:
@@ -97,6 +98,7 @@ def parse_request(
         memory=_MEMORY.read(given.get("memory"), profile.memory, profile),
         runtime=_RUNTIME.read(given.get("runtime"), profile.runtime, profile),
         image=_image(given.get("image"), profile),
+        wait=_WAIT.read(given.get("wait"), profile.wait, profile),
     )
 
 
@@ -220,6 +222,7 @@ _GPUS: _Amount[int] = _Amount("gpus", _whole, str, say_gpus)
 _CPU: _Amount[float] = _Amount("cpu", read_cores, format_cores, say_cores)
 _MEMORY: _Amount[int] = _Amount("memory", read_bytes, format_bytes, say_memory)
 _RUNTIME: _Amount[int] = _Amount("runtime", read_seconds, format_duration, lambda s: f"{format_duration(s)} of runtime")
+_WAIT: _Amount[int] = _Amount("wait", read_seconds, format_duration, lambda s: f"a wait of {format_duration(s)}")
 
 
 def _image(found: Any, profile: Profile) -> str:

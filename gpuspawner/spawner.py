@@ -10,17 +10,18 @@ from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Command
 from sqlalchemy.orm import Session
+from traitlets import Any as AnyTrait
 from traitlets import Callable, Dict, List, Unicode, default
 
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.config import Settings, load_settings
+from gpuspawner.config import FALLBACK_AFTER, Settings, load_settings
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import ClusterError, LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.pod import HookError, Server, pod_name
-from gpuspawner.request import parse_request
+from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted
 
@@ -28,6 +29,9 @@ __all__ = ["GPUSpawner"]
 
 _LAUNCHER = "gpuspawner_launcher"
 _FIRST_SYNC = 5.0
+_ANY_TIME = 7 * 24 * 3600
+_MARGIN = 60
+_RECOVERY = 1800
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -144,6 +148,16 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             c.GPUSpawner.image_pull_secrets = ["registry"]
         """,
     ).tag(config=True)
+    fallback_after = AnyTrait(
+        FALLBACK_AFTER,
+        help="""How long a launch waits for the GPU class of its first choice while another class of its choice, which
+        has another resource name, is free; then it moves there. None: it never does.
+
+        For example::
+
+            c.GPUSpawner.fallback_after = "2m"
+        """,
+    ).tag(config=True)
     connect = Dict(
         help="""How to reach the Kubernetes API: ``kubeconfig``, ``context``, or ``host``, ``token_file``, ``ca``,
         ``verify``. Without it the pod's own service account, else the default kubeconfig.
@@ -175,6 +189,9 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     _launch_feed: Feed | None = None
     _withdrawn = False
+    start_timeout: int
+    _longest: int = _ANY_TIME
+    _resolved_timeout: int = 0
     _pod_runs = False
 
     cmd = Command(
@@ -203,8 +220,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     @default("start_timeout")
     def _default_start_timeout(self) -> int:
-        """Seconds a launch may wait for its GPU, its image and its server."""
-        return 1800
+        """Seconds for all of a launch, where a site sets it; without that the phases of the profile decide."""
+        return _ANY_TIME
 
     @default("http_timeout")
     def _default_http_timeout(self) -> int:
@@ -241,7 +258,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     def _load_settings(self) -> Settings:
         names = (
             "gpu_classes profiles workspaces off_peak timezone namespace hub_name pod_template storage "
-            "image_pull_secrets connect"
+            "image_pull_secrets fallback_after connect"
         )
         settings = load_settings({name: getattr(self, name) for name in names.split()})
         for notice in settings.notices:
@@ -276,6 +293,25 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         last_choice = refused.options if refused else self.user_options
         return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server)
 
+    def run_pre_spawn_hook(self) -> Any:
+        """The site's hook, then the time that this launch may take, which JupyterHub reads before ``start()`` runs."""
+        return self._prepare(super().run_pre_spawn_hook())
+
+    async def _prepare(self, hook: Any) -> None:
+        if isawaitable(hook):
+            await hook
+        configured: int = self.start_timeout
+        if configured != self._resolved_timeout:
+            self._longest = configured
+        try:
+            request = self._request()
+        except LaunchError:
+            return  # start() tells it
+        deadlines = self.settings.catalog.profiles[request.profile].deadlines
+        phases = request.wait + deadlines.total + self._answers_within(request)
+        seconds: int = min(self._longest, phases + _MARGIN)
+        self.start_timeout = self._resolved_timeout = seconds
+
     async def start(self) -> str:
         """Start the server; returns its URL once its pod is ready.
 
@@ -288,17 +324,10 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
                 raise ClusterError(
                     "internal_ssl is on, which gpuspawner does not support.", "Tell the administrator of this hub."
                 )
-            request = parse_request(
-                self.user_options,
-                user=self.user.name,
-                server=self.name,
-                workspaces=current_workspaces(self.user, self.launcher.now()),
-                settings=self.settings,
-                day=self.launcher.now().date(),
-            )
+            request = self._request()
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
             self.launch_summary = describe_launch(request, self.settings.catalog)
-            server = self._notebook_server()
+            server = self._notebook_server(self._answers_within(request))
             pod = await self.launcher.launch(
                 request,
                 server,
@@ -361,11 +390,11 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """
         if self._pod_runs:
             return str(self.server.url)
-        pod = await self.launcher.recover(self.user.name, self.name, timeout=self.start_timeout)
+        pod = await self.launcher.recover(self.user.name, self.name, timeout=min(self.start_timeout, _RECOVERY))
         if pod is None:
             return str(self.server.url)
         self._watch_for_end()
-        return self._notebook_server().url(pod.ip)
+        return self._notebook_server(self.http_timeout).url(pod.ip)
 
     def get_state(self) -> dict[str, Any]:
         """What a hub that restarts needs to find the pod again."""
@@ -409,14 +438,30 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """A launch that failed leaves nothing behind for the next one, which would otherwise repeat its options."""
         self.orm_spawner.user_options = {}
 
-    def _notebook_server(self) -> Server:
+    def _request(self) -> LaunchRequest:
+        """The launch that ``user_options`` ask for, checked."""
+        return parse_request(
+            self.user_options,
+            user=self.user.name,
+            server=self.name,
+            workspaces=current_workspaces(self.user, self.launcher.now()),
+            settings=self.settings,
+            day=self.launcher.now().date(),
+        )
+
+    def _answers_within(self, request: LaunchRequest) -> int:
+        """Seconds a server whose process runs may take to answer."""
+        answer = self.settings.catalog.profiles[request.profile].deadlines.answer
+        return int(self.http_timeout) if answer is None else answer
+
+    def _notebook_server(self, answers_within: int) -> Server:
         return Server(
             self.get_env(),
             self.cmd or None,
             self.get_args(),
             self.port,
             self.server.base_url,
-            self.http_timeout,
+            answers_within,
             templates={key: value for key, value in self.environment.items() if isinstance(value, str | dict)},
             user_id=self.user.id,
         )

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from gpuspawner.catalog import App, GPUClass, Offer, Profile
+from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
 from gpuspawner.config import Connect, OffPeak, Storage
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
@@ -25,6 +25,7 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A GPU class", GPUClass),
     ("An offer of a GPU class (`accepts`)", Offer),
     ("A profile", Profile),
+    ("Deadlines of a profile (`deadlines`)", Deadlines),
     ("An app of a profile (`apps`)", App),
     ("A workspace", Workspace),
     ("A membership rule (`members`)", ClaimRule),
@@ -39,7 +40,11 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
-SHOWN: dict[str, Callable[[Any], str]] = {"memory": format_bytes, "cpu": format_cores, "runtime": format_duration}
+SHOWN: dict[str, Callable[[Any], str]] = {
+    "memory": format_bytes,
+    "cpu": format_cores,
+    **dict.fromkeys(("runtime", "wait", *Deadlines.model_fields), format_duration),
+}
 
 
 def traits() -> list[str]:
@@ -62,7 +67,7 @@ def default_of(name: str, field: Any) -> str:
         return show(value.default) if fixed else f"{show(value.default)} ({show(value.min)} to {show(value.max)})"
     if isinstance(value, BaseModel) or value in ("", (), {}, None):
         return ""
-    return f"`{value}`"
+    return SHOWN[name](value) if name in SHOWN else f"`{value}`"
 
 
 def model(title: str, kind: type[BaseModel]) -> list[str]:

@@ -12,11 +12,21 @@ from typing import NamedTuple
 from . import failures
 from .failures import PodError, plain
 from .inventory import Stock
+from .outlook import Outlook
 from .records import PodRecord
 from .scheduling import unschedulable
 from .wire import Raw
 
-__all__ = ["EventRecord", "Phase", "Progress", "diagnose", "ended", "event_record", "progress"]
+__all__ = [
+    "MENDED_BY_ANOTHER_CLASS",
+    "EventRecord",
+    "Phase",
+    "Progress",
+    "diagnose",
+    "ended",
+    "event_record",
+    "progress",
+]
 
 
 class Phase(StrEnum):
@@ -43,7 +53,8 @@ _PERCENT = {
     Phase.READY: 100,
 }
 _KUBELET = ("Pulling", "Pulled", "Created", "Started")
-_NODE_COMING = ("TriggeredScaleUp", "Nominated")
+# Of cluster-autoscaler and Karpenter; within a second the last of them counts.
+_AUTOSCALER = ("NotTriggerScaleUp", "TriggeredScaleUp", "Nominated")
 _MISSING_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|name unknown|repository name|no such image|invalid reference", re.I
 )
@@ -65,6 +76,8 @@ _MENDED_BY_A_NODE = (
     failures.TooLargeError,
     failures.TooManyGPUsError,
 )
+MENDED_BY_ANOTHER_CLASS = (*_MENDED_BY_A_NODE, failures.NodeComingError, failures.RepelledError)
+"""Problems of a pod without a node that it may not have where it asks for another GPU."""
 _NODE_GONE = frozenset({"NodeLost", "Shutdown", "Terminated", "NodeShutdown"})
 
 
@@ -105,13 +118,24 @@ def event_record(raw: Raw) -> EventRecord:
     )
 
 
-def progress(pod: PodRecord, events: Sequence[EventRecord] = (), stock: Stock | None = None) -> Progress:
-    """Where a launch is now. A problem that may pass is told as what the launch waits for."""
-    phase, message, raw = _step(pod, events, stock)
+def progress(
+    pod: PodRecord,
+    events: Sequence[EventRecord] = (),
+    stock: Stock | None = None,
+    outlook: Outlook | None = None,
+    pull: str = "",
+) -> Progress:
+    """Where a launch is now. A problem that may pass is told as what the launch waits for.
+
+    ``outlook`` is what a launch that waits for a GPU can expect; ``pull`` says more of the image that is pulled.
+    """
+    phase, message, raw = _step(pod, events, diagnose(pod, events, stock, outlook), pull)
     return Progress(phase, message, _PERCENT[phase], plain(raw, 2000))
 
 
-def diagnose(pod: PodRecord, events: Sequence[EventRecord] = (), stock: Stock | None = None) -> PodError | None:
+def diagnose(
+    pod: PodRecord, events: Sequence[EventRecord] = (), stock: Stock | None = None, outlook: Outlook | None = None
+) -> PodError | None:
     """The problem a starting pod has now, if any; its ``patience`` says whether it ends the launch.
 
     ``events`` are the pod's own, in any order; ``stock`` is the view's, None where nodes may not be read. A pod that
@@ -120,7 +144,7 @@ def diagnose(pod: PodRecord, events: Sequence[EventRecord] = (), stock: Stock | 
     if pod.ended or pod.deleting or pod.disruption_reason:
         return ended(pod)
     if not pod.node:
-        return _unplaced(pod, events, stock)
+        return _unplaced(pod, events, stock, outlook)
     if pod.ready:
         return None
     if pod.terminated_reason == "OOMKilled":
@@ -165,11 +189,10 @@ def ended(pod: PodRecord | None, log: str = "", *, ran: bool = False) -> PodErro
     return failures.ExitedError(pod.exit_code, log or pod.terminated_message, ran=ran, detail=message)
 
 
-def _step(pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None) -> tuple[Phase, str, str]:
+def _step(pod: PodRecord, events: Sequence[EventRecord], problem: PodError | None, pull: str) -> tuple[Phase, str, str]:
     newest = _newest(events, _KUBELET)
     if pod.ready:
         return Phase.READY, "The server is ready.", ""
-    problem = diagnose(pod, events, stock)
     if problem is not None:
         if isinstance(problem, failures.NodeComingError):
             return Phase.NODE_COMING, problem.reason, problem.detail
@@ -182,21 +205,21 @@ def _step(pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None) ->
     if newest is None:
         return Phase.SCHEDULED, f"Node {node} was found; the server is being set up there.", ""
     if newest.reason == "Pulling":
-        return (
-            Phase.PULLING,
-            f"Node {node} is pulling the image {image}; the first time this takes minutes.",
-            newest.message,
-        )
-    return Phase.PULLED, f"Node {node} has the image; the server is being set up.", newest.message
+        more = pull or "; the first time this takes minutes"
+        return Phase.PULLING, f"Node {node} is pulling the image {image}{more}.", newest.message
+    return Phase.PULLED, f"Node {node} has the image{pull}; the server is being set up.", newest.message
 
 
-def _unplaced(pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None) -> PodError | None:
+def _unplaced(
+    pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None, outlook: Outlook | None
+) -> PodError | None:
     if not pod.scheduled_message:
         return None
-    problem = unschedulable(pod, stock)
-    coming = _newest(events, _NODE_COMING)
-    if coming is not None and isinstance(problem, _MENDED_BY_A_NODE):
-        return failures.NodeComingError(coming.message)
+    said = _newest(events, _AUTOSCALER)
+    refused = said is not None and said.reason == "NotTriggerScaleUp"
+    problem = unschedulable(pod, stock, outlook, said.message.partition(": ")[2] if said and refused else "")
+    if said is not None and not refused and isinstance(problem, _MENDED_BY_A_NODE):
+        return failures.NodeComingError(said.message)
     return problem
 
 

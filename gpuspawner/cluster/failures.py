@@ -8,8 +8,10 @@ from gpuspawner.errors import ServerFailedError
 from gpuspawner.quantity import format_bytes, format_cores
 
 from .inventory import Stock
+from .outlook import Outlook
 
 __all__ = [
+    "RECONSIDER",
     "ClaimMissingError",
     "ClaimPendingError",
     "DeletedError",
@@ -41,7 +43,8 @@ __all__ = [
     "plain",
 ]
 
-_RECONSIDER = 20.0
+RECONSIDER = 20.0
+"""The patience with what no waiting mends, unless an autoscaler adds a node; a profile may set another."""
 _ADMINISTRATOR = "Tell the administrator of the hub; nothing you can choose changes it."
 _AGAIN = "Start it again; your files are kept."
 
@@ -210,7 +213,7 @@ class ClaimMissingError(PodError):
     """The pod names a PersistentVolumeClaim that does not exist."""
 
     code = "claim_missing"
-    patience = _RECONSIDER
+    patience = RECONSIDER
 
     def __init__(self, claim: str, detail: str = "") -> None:
         super().__init__(f"The storage {plain(claim)} does not exist (PersistentVolumeClaim).", _ADMINISTRATOR, detail)
@@ -260,15 +263,22 @@ class GPUsTakenError(PodError):
     code = "gpus_taken"
     patience = inf
 
-    def __init__(self, stock: Stock | None, detail: str = "") -> None:
-        super().__init__(_taken(stock), "Wait, it starts by itself; or choose another GPU class.", detail)
+    def __init__(
+        self, stock: Stock | None, detail: str = "", *, outlook: Outlook | None = None, full: str = ""
+    ) -> None:
+        told = _taken(stock, outlook)
+        if full:
+            told += f" The autoscaler adds no node for it ({plain(full, 120)})."
+        if outlook is not None and outlook.estimate:
+            told += f" {outlook.estimate}"
+        super().__init__(told, "Wait, it starts by itself; or choose another GPU class.", detail)
 
 
 class NoSuchGPUError(PodError):
     """No node has the GPU that was asked for."""
 
     code = "no_such_gpu"
-    patience = _RECONSIDER
+    patience = RECONSIDER
 
     def __init__(self, title: str, detail: str = "") -> None:
         what = f"{plain(title)} GPU" if title else "GPU of this kind"
@@ -279,7 +289,7 @@ class TooManyGPUsError(PodError):
     """More GPUs than any one node has."""
 
     code = "too_many_gpus"
-    patience = _RECONSIDER
+    patience = RECONSIDER
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
         super().__init__(
@@ -293,7 +303,7 @@ class TooLargeError(PodError):
     """More CPU or memory than any node that could be used has."""
 
     code = "too_large"
-    patience = _RECONSIDER
+    patience = RECONSIDER
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
         having = f" with a {plain(stock.title)} GPU" if stock.title else ""
@@ -341,24 +351,32 @@ class NodesClosedError(PodError):
 
 
 class NodeComingError(PodError):
-    """No node has room, and an autoscaler is adding one."""
+    """No node has room, and an autoscaler is adding one. ``detail`` is what its event says."""
 
     code = "node_coming"
     patience = inf
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(
-            "No node has room yet; the cluster is adding one, which takes minutes.",
-            "Wait, it starts by itself.",
-            detail,
-        )
+        groups = _SCALE_UP.findall(detail)
+        if groups:
+            pools = ", ".join(f"{plain(name.rsplit('/', 1)[-1], 60)} grows from {a} to {b}" for name, a, b in groups)
+            told = f"No node has room yet; the cluster is adding one ({pools}), which takes minutes."
+        elif nominated := _NOMINATED.search(detail):
+            told = (
+                f"No node has room yet; the cluster is adding one ({plain(nominated[2], 60)}), which takes minutes."
+                if nominated[1] == "nodeclaim"
+                else f"Node {plain(nominated[2], 60)} will probably take the server as soon as it has room."
+            )
+        else:
+            told = "No node has room yet; the cluster is adding one, which takes minutes."
+        super().__init__(told, "Wait, it starts by itself.", detail)
 
 
 class RepelledError(PodError):
     """Every node that could be used has a taint that the pod does not tolerate."""
 
     code = "repelled"
-    patience = _RECONSIDER
+    patience = RECONSIDER
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
         what = f" with {plain(stock.title)} GPUs" if stock.title else ""
@@ -374,12 +392,16 @@ class NoNodeError(PodError):
     """No node satisfies the pod's node selector and affinity."""
 
     code = "no_node"
-    patience = _RECONSIDER
+    patience = RECONSIDER
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("No node of the cluster takes servers of this kind.", _ADMINISTRATOR, detail)
 
 
+# cluster-autoscaler: "pod triggered scale-up: [{pool 1->2 (max: 5)}]"; several groups are separated by a space.
+_SCALE_UP = re.compile(r"\{(\S+) (\d+)->(\d+) \(max: \d+\)\}")
+# Karpenter: "Pod should schedule on: nodeclaim/default-x7k2p", with ", node/ip-10-0-0-1" once that is known.
+_NOMINATED = re.compile(r"should schedule on: (nodeclaim|node)/([^\s,]+)")
 _EXIT_CODES = {126: ": the command may not be run", 127: ": the command was not found", 137: ": it was killed"}
 
 
@@ -404,17 +426,20 @@ def _cores(milli: int) -> str:
     return f"{format_cores(milli / 1000)} CPU core{'' if milli == 1000 else 's'}"
 
 
-def _taken(stock: Stock | None) -> str:
+def _taken(stock: Stock | None, outlook: Outlook | None) -> str:
     if stock is None:
-        return "No GPU of this kind is free right now."
-    ahead = (
-        f"; {count(stock.waiting, 'other')} {'waits' if stock.waiting == 1 else 'wait'} for a GPU"
-        if stock.waiting
-        else ""
-    )
+        return f"No GPU of this kind is free right now{_behind(0, outlook)}."
+    ahead = _behind(stock.waiting, outlook)
     if 0 < stock.most_free_on_a_node < stock.gpus:
         free = f"{_gpus(stock.free, stock.title)} {'is' if stock.free == 1 else 'are'} free, but no node has"
         return f"{free} the {stock.gpus} you asked for together{ahead}."
     if stock.total == 1:
         return f"The only {_gpus(1, stock.title).removeprefix('1 ')} is taken{ahead}."
     return f"All {_gpus(stock.total, stock.title)} are taken{ahead}."
+
+
+def _behind(waiting: int, outlook: Outlook | None) -> str:
+    """Who else waits: in the order of the queue where it is known."""
+    if outlook is not None:
+        return f"; {outlook.queue}" if outlook.queue else ""
+    return f"; {count(waiting, 'other')} {'waits' if waiting == 1 else 'wait'} for a GPU" if waiting else ""

@@ -95,6 +95,13 @@ class Inventory:
         """How many pods ask for a resource and have no node yet, whoever they belong to."""
         return self._waiting[resource]
 
+    def nodes_with(self, offer: Offer) -> Iterator[NodeRecord]:
+        """The nodes that take pods now and have the GPUs of an offer."""
+        for name in self._nodes_of(offer):
+            node = self._nodes[name]
+            if node.usable and node.allocatable.get(offer.resource, 0):
+                yield node
+
     def capacity(self, offers: Iterable[Offer]) -> dict[Offer, OfferCapacity]:
         """The GPUs of each offer. ``total`` and ``free`` count usable nodes; ``most_on_a_node`` every node."""
         return {offer: self._answers.get(offer) or self._count(offer) for offer in offers}

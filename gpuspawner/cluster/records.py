@@ -77,7 +77,8 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """A pod. Of a foreign pod (``own`` False) only identity, node, phase, ``deleting`` and ``requests`` are filled.
+    """A pod. Of a foreign pod (``own`` False) only identity, node, phase, ``deleting`` and ``requests`` are filled, and
+    of one that ends by itself ``started_at`` and ``runtime`` (``activeDeadlineSeconds``; 0 without one).
 
     ``requests`` is what kube-scheduler counts for the whole pod: cpu in thousandths of a core, memory in bytes,
     extended resources in pieces. ``waiting_*`` and ``terminated_*`` are of the container that has a problem, named
@@ -97,6 +98,7 @@ class PodRecord:
     ip: str = ""
     created_at: str = ""
     started_at: str = ""
+    runtime: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
@@ -165,8 +167,9 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         "deleting": bool(metadata.get("deletionTimestamp")),
         "requests": requests_of(spec),
     }
+    runtime = spec.get("activeDeadlineSeconds") or 0
     if not own:
-        return PodRecord(**identity)
+        return PodRecord(**identity, started_at=status.get("startTime") or "" if runtime else "", runtime=runtime)
     conditions = {c.get("type"): c for c in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled") or {}
     disruption = conditions.get("DisruptionTarget") or conditions.get("TerminationTarget") or {}
@@ -176,6 +179,7 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         ip=status.get("podIP") or "",
         created_at=metadata.get("creationTimestamp") or "",
         started_at=status.get("startTime") or "",
+        runtime=runtime,
         labels=_kept(metadata.get("labels"), _KEPT_LABELS),
         annotations=_kept(metadata.get("annotations"), frozenset()),
         tolerations=() if node else _tolerations(spec),

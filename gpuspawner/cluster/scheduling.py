@@ -5,6 +5,7 @@ import re
 from . import failures
 from .failures import PodError
 from .inventory import Stock
+from .outlook import Outlook
 from .records import PodRecord
 
 __all__ = ["reasons", "unschedulable"]
@@ -26,10 +27,13 @@ def reasons(message: str) -> dict[str, int]:
     return {match[2]: int(match[1]) for match in matches}
 
 
-def unschedulable(pod: PodRecord, stock: Stock | None) -> PodError:
+def unschedulable(
+    pod: PodRecord, stock: Stock | None, outlook: Outlook | None = None, autoscaler: str = ""
+) -> PodError:
     """The cause behind the ``PodScheduled`` condition's message of a pod without a node.
 
     ``stock`` tells "busy" from "can never be"; without it (the hub may not read nodes) the sentence alone must do.
+    ``outlook`` is what a launch that waits for a GPU can expect; ``autoscaler`` why it adds no node, if it said so.
     """
     message = pod.scheduled_message
     if "scheduling gates" in message:
@@ -41,14 +45,14 @@ def unschedulable(pod: PodRecord, stock: Stock | None) -> PodError:
     turned_down = reasons(message)
     lacking = {text.removeprefix("Insufficient ") for text in turned_down if text.startswith("Insufficient ")}
     if stock is None:
-        return _by_sentence(pod, lacking, turned_down, message)
+        return _by_sentence(pod, lacking, turned_down, message, outlook)
     impossible = _impossible(stock, message)
     if impossible is not None:
         return impossible
     if any("volume node affinity" in text for text in turned_down):
         return failures.VolumeElsewhereError(message)
     if stock.resource and (stock.most_free_on_a_node < stock.gpus or stock.resource in lacking):
-        return failures.GPUsTakenError(stock, message)
+        return failures.GPUsTakenError(stock, message, outlook=outlook, full=autoscaler)
     if not lacking and not stock.resource and turned_down:
         return failures.NoNodeError(message)
     return failures.NodesFullError(stock, _names(lacking), message)
@@ -67,9 +71,11 @@ def _impossible(stock: Stock, message: str) -> PodError | None:
     return failures.RepelledError(stock, message) if stock.repelled_by else None
 
 
-def _by_sentence(pod: PodRecord, lacking: set[str], turned_down: dict[str, int], message: str) -> PodError:
+def _by_sentence(
+    pod: PodRecord, lacking: set[str], turned_down: dict[str, int], message: str, outlook: Outlook | None
+) -> PodError:
     if lacking & pod.extended.keys() or any("cannot allocate all claims" in text for text in turned_down):
-        return failures.GPUsTakenError(None, message)
+        return failures.GPUsTakenError(None, message, outlook=outlook)
     if any("volume node affinity" in text for text in turned_down):
         return failures.VolumeElsewhereError(message)
     if lacking or not turned_down:

@@ -4,15 +4,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 import aiohttp
 
 from gpuspawner.catalog import Catalog
+from gpuspawner.quantity import format_duration
 
 from .client import Client
+from .deadlines import Stage, Stopwatch, TooSlowError, stage_of
 from .event_feed import Follower
-from .events import Phase, Progress, diagnose, ended, progress
-from .failures import ExitedError, PodError, SilentError, plain
+from .events import EventRecord, Phase, Progress, diagnose, ended, progress
+from .failures import RECONSIDER, ExitedError, PodError, SilentError, plain
+from .outlook import Outlook
+from .pulls import Pulls, pulled
 from .records import PodRecord
 from .view import View
 from .wire import ApiError, UnreachableError
@@ -34,18 +39,28 @@ async def until_ready(
     follower: Follower | None = None,
     wake: asyncio.Event | None = None,
     clock: Callable[[], float] = time.monotonic,
+    stopwatch: Stopwatch | None = None,
+    outlook: Callable[[PodRecord], Outlook | None] = lambda pod: None,
+    reconsider: Callable[[PodError, bool], float] = lambda problem, final: inf,
+    pulls: Pulls | None = None,
 ) -> PodRecord:
-    """Wait until a pod that the view has observed is ready; sets no time limit of its own.
+    """Wait until a pod that the view has observed is ready.
 
     ``gpu_classes`` are those it may land on. ``tell`` hears each step, repeated ones too. ``follower`` holds the pod's
-    events, and ``wake`` is set by whoever adds one.
+    events, and ``wake`` is set by whoever adds one. ``stopwatch`` has the deadlines and counts on over several pods of
+    one launch. ``outlook`` says what a pod that waits for a GPU can expect. ``reconsider`` is called with the problem
+    of a pod that has no node, and whether it ends the launch now: it raises to go on with another pod, or says in how
+    many seconds to call it again.
 
     Raises
     ------
     PodError
         When the pod ends, goes, or has a problem for longer than that problem's patience.
+    TooSlowError
+        When a stage of the launch takes longer than its deadline.
     """
     wake = wake or asyncio.Event()
+    stopwatch = stopwatch if stopwatch is not None else Stopwatch()
     since: dict[type[PodError], float] = {}
 
     def changed(record: PodRecord, gone: bool) -> None:
@@ -64,25 +79,56 @@ async def until_ready(
                 return now
             if view.outage is not None:  # what is known may be over: it neither ends the launch nor is it told
                 since = {}
+                stopwatch.pause(clock())
                 tell(Progress(Phase.WAITING, _away(view.outage.reason), 0))
                 await wake.wait()
                 continue
             events = tuple(e for e in (follower.events if follower else ()) if e.uid in ("", pod.uid))
             stock = None if now.node else view.stock_for(now, catalog, gpu_classes)
-            problem = diagnose(now, events, stock)
+            expected = None if now.node else outlook(now)
+            problem = diagnose(now, events, stock, expected)
             since = {type(problem): since.get(type(problem), clock())} if problem else {}
-            left = problem.patience - (clock() - since[type(problem)]) if problem else None
-            if problem is not None and left is not None and left <= 0:
+            left = _patience(problem, stopwatch) - (clock() - since[type(problem)]) if problem else inf
+            again = reconsider(problem, left <= 0) if problem is not None and not now.node else inf
+            if problem is not None and left <= 0:
                 raise await _with_log(problem, client, now)
-            tell(progress(now, events, stock))
+            step = progress(now, events, stock, expected)
+            stage = stage_of(step.phase, problem)
+            stopwatch.enter(stage, clock())
+            if stage is Stage.IMAGE or step.phase is Phase.PULLED:
+                step = progress(now, events, pull=_pull(now.image, events, stopwatch, pulls))
+            if stopwatch.left(stage) <= 0:
+                raise TooSlowError(stage, stopwatch.spent(stage), step.message, step.raw)
+            tell(step)
+            left = min(left, stopwatch.left(stage), _RETELL.get(stage, inf), again)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), left if left is not None and left < _FOR_EVER else None)
+                await asyncio.wait_for(wake.wait(), left if left < inf else None)
     finally:
         stop()
         stop_outage()
 
 
-_FOR_EVER = 1e9
+# Seconds after which what changes by the clock alone is told anew: the estimate, the time a pull has taken.
+_RETELL = {Stage.PLACE: 30.0, Stage.IMAGE: 15.0}
+_LONG = 30
+
+
+def _patience(problem: PodError, stopwatch: Stopwatch) -> float:
+    return stopwatch.impossible if problem.patience == RECONSIDER else problem.patience
+
+
+def _pull(image: str, events: Sequence[EventRecord], stopwatch: Stopwatch, pulls: Pulls | None) -> str:
+    """What is known of a pull: under way, its time so far and its size and time when it was last pulled; else both."""
+    newest = max((e for e in events if e.reason in ("Pulling", "Pulled")), key=lambda e: e.time[:19], default=None)
+    if newest is not None and newest.reason == "Pulled":
+        done = pulled(newest.message)
+        return f" ({done.told})" if done is not None and (done.size or done.seconds >= 1) else ""
+    known = pulls.of(image) if pulls is not None else None
+    before = f" ({known.told} the last time)" if known is not None else ""
+    spent = int(stopwatch.spent(Stage.IMAGE))
+    if spent < _LONG:
+        return before
+    return f"{before}, for {format_duration(spent - spent % (_LONG if spent < 120 else 60))} so far"
 
 
 def _away(reason: str) -> str:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -141,6 +141,11 @@ class View:
     def pods(self) -> Mapping[Key, PodRecord]:
         """The hub's own pods, by namespace and name."""
         return MappingProxyType(self._pods)
+
+    def all_pods(self) -> Iterator[PodRecord]:
+        """Every pod that is seen, the hub's own and foreign ones."""
+        yield from self._pods.values()
+        yield from self._foreign.values()
 
     @property
     def nodes(self) -> Mapping[str, NodeRecord]:

@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"zzzzzz": 1},
         (
             "'zzzzzz' is not an option of a launch. The options are workspace, profile, gpu_class, gpus, cpu, memory, "
-            "runtime, image."
+            "runtime, wait, image."
         ),
     ),
     ({"profile": "pytroch"}, "The profile 'pytroch' is not on offer to Everyone. Did you mean 'pytorch'?"),

@@ -1,0 +1,246 @@
+"""The launches that wait: who is ahead of whom, when whose turn comes, how long they may, and where else is room."""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from math import inf
+
+from gpuspawner.admission import Capacity, Granted, OfferCapacity, admit
+from gpuspawner.catalog import Offer
+from gpuspawner.cluster.deadlines import Stage, Stopwatch
+from gpuspawner.cluster.events import MENDED_BY_ANOTHER_CLASS
+from gpuspawner.cluster.failures import PodError, plain
+from gpuspawner.cluster.outlook import Ask, Outlook, Session, forecast
+from gpuspawner.cluster.records import PodRecord
+from gpuspawner.cluster.view import View
+from gpuspawner.config import Settings
+from gpuspawner.errors import DeniedError
+from gpuspawner.ledger import Ledger
+from gpuspawner.quantity import format_duration
+from gpuspawner.request import LaunchRequest
+
+__all__ = ["MovedError", "Wait", "WaitingRoom"]
+
+_LOOK_ELSEWHERE = 5.0
+
+
+class MovedError(Exception):
+    """A launch leaves the GPUs it waits for: ``granted`` are others of its choice, and held for it already."""
+
+    def __init__(self, granted: Granted, sentence: str) -> None:
+        self.granted = granted
+        self.sentence = sentence
+        super().__init__(sentence)
+
+
+class Wait:
+    """The wait of one launch, whichever pods it makes: what is left of its deadlines, and what it has given up."""
+
+    def __init__(self, room: "WaitingRoom", request: LaunchRequest, stopwatch: Stopwatch) -> None:
+        self.request = request
+        self.stopwatch = stopwatch
+        self._room = room
+        self._granted: Granted | None = None
+        self._began = 0.0
+        self._hopeless: set[str] = set()
+
+    @contextlib.contextmanager
+    def in_line(self, pod: PodRecord, granted: Granted) -> Iterator[None]:
+        """Wait with this pod, behind those that were made before it."""
+        self._granted, self._began = granted, self._room.monotonic()
+        self._room.enter(pod, granted)
+        try:
+            yield
+        finally:
+            self._room.leave(pod)
+
+    def reconsider(self, problem: PodError, final: bool) -> float:
+        """Move to another class of the member's choice that is free, once this has waited long enough for the first.
+
+        Returns in how many seconds to ask again. Where the problem is ``final``, since no node can satisfy the class,
+        it moves even to a class that is taken: here there is nothing to wait for.
+
+        Raises
+        ------
+        MovedError
+            When it moves. Between the decision and the hold there is no ``await``.
+        """
+        granted, after = self._granted, self._room.settings.fallback_after
+        if granted is None or after is None or not isinstance(problem, MENDED_BY_ANOTHER_CLASS):
+            return inf
+        if not self._room.alternatives(self.request, granted):
+            return inf
+        waited = self._room.monotonic() - self._began
+        if final:
+            self._hopeless.update(granted.gpu_classes)
+        elif waited < after:
+            return after - waited
+        found = self._room.elsewhere(self.request, granted, hopeless=self._hopeless)
+        if found is None:
+            return _LOOK_ELSEWHERE
+        raise MovedError(found, self._moved(granted, found, waited))
+
+    def _moved(self, before: Granted, after: Granted, waited: float) -> str:
+        left, taken = self._room.titles(before), self._room.titles(after)
+        if left == taken:
+            return f"Other {taken} GPUs are free: the server gets one of those."
+        if self._hopeless.issuperset(before.gpu_classes):
+            return f"No node can give the server a {left} GPU; the launch goes on with {taken}, your next choice."
+        waited_for = format_duration(max(1, round(waited)))
+        return f"No {left} GPU was free for {waited_for}; the launch goes on with {taken}, your next choice."
+
+
+class WaitingRoom:
+    """One for the hub. ``clock`` says now in the hub's time zone, ``monotonic`` seconds that only grow."""
+
+    def __init__(
+        self,
+        view: View,
+        ledger: Ledger,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.monotonic = monotonic
+        self._view = view
+        self._ledger = ledger
+        self._clock = clock
+        self._launches: dict[str, tuple[PodRecord, Granted]] = {}
+        self._moving: dict[tuple[str, str], Granted] = {}
+
+    def enter(self, pod: PodRecord, granted: Granted) -> None:
+        """The pod of a launch has been made; it waits behind those made before."""
+        self._moving.pop(granted.held.key, None)
+        self._launches[pod.uid] = pod, granted
+
+    def leave(self, pod: PodRecord) -> None:
+        """The pod's launch is over, or goes on with another pod."""
+        self._launches.pop(pod.uid, None)
+
+    def over(self, request: LaunchRequest) -> None:
+        """The launch is over."""
+        self._moving.pop((request.user, request.server), None)
+
+    def outlook(self, pod: PodRecord) -> Outlook | None:
+        """What a pod that waits for a GPU can expect; None where it asks for none or its nodes are not known."""
+        _, granted = self._launches.get(pod.uid, (pod, None))
+        nodes = self._nodes(granted) if granted is not None else ()
+        if granted is None or not nodes:
+            return None
+        resource, now = granted.placements[0].offer.resource, self._clock()
+        waiting = list(self._waiting(resource))
+        place = next((index for index, (uid, _) in enumerate(waiting) if uid == pod.uid), 0)
+        known = {granted.placements: nodes}
+        asks = []
+        for _, other in waiting[: place + 1]:
+            theirs = known.setdefault(other.placements, known.get(other.placements) or self._nodes(other))
+            if not nodes.isdisjoint(theirs):
+                asks.append(Ask(other.request.gpus, other.request.runtime, theirs))
+        others = max(0, self._view.inventory.waiting(resource) - len(waiting))
+        free = {name: self._free(name, resource) for name in frozenset().union(*(ask.nodes for ask in asks))}
+        by = forecast(free, self._sessions(resource, now.timestamp()), asks, now.timestamp())
+        if by is None:
+            return Outlook(len(asks) - 1, others)
+        return Outlook(len(asks) - 1, others, datetime.fromtimestamp(by, now.tzinfo), by - now.timestamp())
+
+    def wait(self, request: LaunchRequest, answers_within: float) -> Wait:
+        """A launch begins to wait: with the deadlines of its profile, and as long as its member agreed to."""
+        deadlines = self.settings.catalog.profiles[request.profile].deadlines
+        seconds = {
+            Stage.PLACE: request.wait,
+            Stage.NODE: deadlines.node,
+            Stage.STORAGE: deadlines.storage,
+            Stage.IMAGE: deadlines.image,
+            Stage.SETUP: deadlines.setup,
+            Stage.ANSWER: answers_within,
+        }
+        return Wait(self, request, Stopwatch(seconds, impossible=deadlines.impossible))
+
+    def titles(self, granted: Granted) -> str:
+        """The classes of a grant, for people."""
+        return " or ".join(plain(self.settings.catalog.gpu_classes[name].title) for name in granted.gpu_classes)
+
+    def alternatives(self, request: LaunchRequest, granted: Granted) -> list[Offer]:
+        """The offers of a request's classes that its pod does not wait for."""
+        tried = {placement.offer for placement in granted.placements}
+        classes = (self.settings.catalog.gpu_classes[name] for name in request.gpu_classes)
+        return [offer for gpu_class in classes for offer in gpu_class.accepts if offer not in tried]
+
+    def elsewhere(self, request: LaunchRequest, granted: Granted, *, hopeless: Collection[str] = ()) -> Granted | None:
+        """Another grant of ``request`` than ``granted``, on GPUs that are free now and that nobody else waits for.
+
+        It is held from now on, in place of the other. ``hopeless`` are classes that no node can satisfy: instead of
+        them, a class that is taken will do as well. None where there is no such grant.
+        """
+        classes = tuple(name for name in request.gpu_classes if name not in hopeless)
+        others = self.alternatives(replace(request, gpu_classes=classes), granted)
+        if not others:
+            return None
+        tried = {placement.offer for placement in granted.placements}
+        capacity = self._view.capacity(self.settings.catalog)
+        left = dict.fromkeys(tried, OfferCapacity()) | {offer: self._unclaimed(offer, capacity) for offer in others}
+        capacity = replace(capacity, offers={**capacity.offers, **left})
+        asked, day = replace(request, gpu_classes=classes), self._clock().date()
+        try:
+            found = admit(asked, self.settings, self._ledger.usage(), capacity, day)
+        except DeniedError:
+            return None
+        fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)
+        if not fits and not (hopeless and found.placements != granted.placements):
+            return None
+        self._moving[found.held.key] = found
+        return self._ledger.admit(lambda usage: found)
+
+    def _waiting(self, resource: str) -> Iterable[tuple[str, Granted]]:
+        """The launches whose pods wait for this resource, in the order in which they were made."""
+        for uid, (pod, granted) in self._launches.items():
+            now = self._view.pod(*pod.key)
+            if now is not None and now.uid == uid and not now.node and resource in now.requests:
+                yield uid, granted
+
+    def _nodes(self, granted: Granted) -> frozenset[str]:
+        """The nodes that take pods now and have the card of one of the placements."""
+        inventory = self._view.inventory
+        return frozenset(node.name for place in granted.placements for node in inventory.nodes_with(place.offer))
+
+    def _free(self, node: str, resource: str) -> int:
+        inventory = self._view.inventory
+        return inventory.nodes[node].allocatable.get(resource, 0) - inventory.used(node).get(resource, 0)
+
+    def _sessions(self, resource: str, now: float) -> list[Session]:
+        """Who holds the resource on which node until when."""
+        return [
+            Session(pod.node, pod.requests[resource], _end(pod, now))
+            for pod in self._view.all_pods()
+            if resource in pod.requests and pod.node and not pod.ended
+        ]
+
+    def _unclaimed(self, offer: Offer, capacity: Capacity) -> OfferCapacity:
+        """What is free of an offer, less what launches that wait for it will take."""
+        there = capacity.of(offer)
+        waiting = [granted for pod, granted in self._launches.values() if self._has_no_node(pod)]
+        claimed = sum(
+            granted.request.gpus
+            for granted in (*waiting, *self._moving.values())
+            if any(placement.offer == offer for placement in granted.placements)
+        )
+        return replace(
+            there,
+            free=max(0, there.free - claimed),
+            most_free_on_a_node=max(0, there.most_free_on_a_node - claimed),
+        )
+
+    def _has_no_node(self, pod: PodRecord) -> bool:
+        now = self._view.pod(*pod.key)
+        return now is None or (now.uid == pod.uid and not now.node)
+
+
+def _end(pod: PodRecord, now: float) -> float | None:
+    """When a pod ends at the latest: its runtime counts from the kubelet's first sight of it."""
+    if not pod.runtime:
+        return None
+    started = datetime.fromisoformat(pod.started_at).timestamp() if pod.started_at else now
+    return started + pod.runtime
