@@ -23,6 +23,7 @@ from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
 from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
+from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
 from gpuspawner.ledger import Ledger
@@ -87,7 +88,12 @@ class Launcher:
     ) -> None:
         self.settings = settings
         self.client = client or Client(Connection(**settings.connect.model_dump()))
-        self.view = View(self.client, settings.namespace, {HUB_LABEL: settings.hub_name, "component": COMPONENT})
+        self.view = View(
+            self.client,
+            settings.namespace,
+            {HUB_LABEL: settings.hub_name, "component": COMPONENT},
+            may_fall_back=settings.user_namespaces is None,
+        )
         self.events = EventFeed(self.client)
         self.provision = Provision(self.client, settings, sleep)
         self.ledger = Ledger()
@@ -231,17 +237,17 @@ class Launcher:
         try:
             async with asyncio.timeout(timeout):
                 name = pod_name(user, server)
-                return await self.view.wait_for(self.settings.namespace, name, lambda pod: pod.ready or pod.ended)
+                return await self.view.wait_for(self._namespace(user), name, lambda pod: pod.ready or pod.ended)
         except TimeoutError:
             return None
 
     async def _start(self, under_way: "_Launch", granted: Granted) -> PodRecord:
         """Make the pod, again for another GPU class where that is free sooner, and wait until its server answers."""
         request, server, tell = under_way.request, under_way.server, under_way.tell
-        namespace, wait = self.settings.namespace, self._room.wait(request, server.answers_within)
+        namespace, wait = self._namespace(request.user), self._room.wait(request, server.answers_within)
         try:
             await self.provision.prepare(request, server.user_id)
-            await self._replace("secrets", build_secret(request.user, request.server, server, self.settings))
+            await self._replace("secrets", namespace, build_secret(request.user, request.server, server, self.settings))
             refusals = 0
             while True:
                 try:
@@ -270,9 +276,9 @@ class Launcher:
         if under_way.modify is not None:
             manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, self.settings)
         manifest["metadata"]["annotations"][LAUNCH] = under_way.id
-        wake = asyncio.Event()
-        with self.events.follow(self.settings.namespace, manifest["metadata"]["name"], wake.set) as follower:
-            pod = self.view.observe(await self._replace("pods", manifest))
+        namespace, wake = self._namespace(granted.request.user), asyncio.Event()
+        with self.events.follow(namespace, manifest["metadata"]["name"], wake.set) as follower:
+            pod = self.view.observe(await self._replace("pods", namespace, manifest))
             with wait.in_line(pod, granted):
                 try:
                     return await until_ready(
@@ -293,9 +299,9 @@ class Launcher:
                 finally:
                     self._pulls.note(follower.events)
 
-    async def _replace(self, resource: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    async def _replace(self, resource: str, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Create an object in place of one of the same name that an earlier launch left."""
-        namespace, name = self.settings.namespace, manifest["metadata"]["name"]
+        name = manifest["metadata"]["name"]
         for _ in range(_REPLACEMENTS):
             try:
                 return await self.client.create(resource, namespace, manifest)
@@ -321,7 +327,7 @@ class Launcher:
 
         Tries until the API has answered: the pod may exist although its creation was never confirmed.
         """
-        namespace, name = self.settings.namespace, pod_name(*key)
+        namespace, name = self._namespace(key[0]), pod_name(*key)
         pause, gone = _FIRST_PAUSE, False
         pod = self._pod(key)
         if pod is not None and launch not in (None, pod.annotations.get(LAUNCH)):
@@ -350,7 +356,7 @@ class Launcher:
         if key not in self._launching:
             self.ledger.release(key)
             if gone:
-                await self._discard_secret(name)
+                await self._discard_secret(namespace, name)
 
     async def _delete_pod(self, pod: PodRecord, grace_seconds: int | None) -> None:
         self._deleting.add(pod.uid)
@@ -367,17 +373,17 @@ class Launcher:
             while len(self._never_seen) > _REMEMBERED:
                 self._never_seen.popitem(last=False)
 
-    async def _discard_secret(self, name: str) -> None:
+    async def _discard_secret(self, namespace: str, name: str) -> None:
         try:
-            await self.client.delete("secrets", self.settings.namespace, name)
+            await self.client.delete("secrets", namespace, name)
         except (ApiError, UnreachableError) as error:
             if getattr(error, "status", None) != _NOT_FOUND:
-                logger.warning("Secret %s/%s is left behind: %s", self.settings.namespace, name, error)
+                logger.warning("Secret %s/%s is left behind: %s", namespace, name, error)
 
     def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
         """What a pod takes counts until it has ended; an end nobody asked for is passed on and cleared away."""
         held = held_of(pod.annotations, self.settings)
-        if held is None or pod.namespace != self.settings.namespace or pod.name != pod_name(*held.key):
+        if held is None or (pod.namespace, pod.name) != (self._namespace(held.user), pod_name(*held.key)):
             return
         key = held.key
         if gone or pod.ended:
@@ -412,6 +418,9 @@ class Launcher:
                 logger.warning("Nobody owns pod %s/%s: it is deleted", pod.namespace, pod.name)
                 self._background(self._withdraw(held.key, pod.annotations.get(LAUNCH)))
 
+    def _namespace(self, user: str) -> str:
+        return namespace_of(user, self.settings)
+
     def _blind(self) -> LaunchError:
         outage = self.view.outage
         if outage is not None and outage.forbidden:
@@ -419,7 +428,7 @@ class Launcher:
         return refused(UnreachableError(self.view.unreachable or "no answer yet"), self.settings.namespace)
 
     def _pod(self, key: Key) -> PodRecord | None:
-        return self.view.pod(self.settings.namespace, pod_name(*key))
+        return self.view.pod(self._namespace(key[0]), pod_name(*key))
 
     def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

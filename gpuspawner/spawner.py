@@ -11,11 +11,12 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Command
 from sqlalchemy.orm import Session
 from traitlets import Any as AnyTrait
-from traitlets import Callable, Dict, List, Unicode, default
+from traitlets import Bool, Callable, Dict, List, Unicode, default
 
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.config import FALLBACK_AFTER, Settings, load_settings
+from gpuspawner.companions import namespace_of
+from gpuspawner.config import DNS_NAME, FALLBACK_AFTER, Settings, load_settings
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import ClusterError, LaunchError
 from gpuspawner.feed import Feed
@@ -158,6 +159,39 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             c.GPUSpawner.fallback_after = "2m"
         """,
     ).tag(config=True)
+    user_namespaces = Dict(
+        allow_none=True,
+        default_value=None,
+        help="""A namespace for each user, made at their first launch, instead of one for all. The hub needs a
+        ClusterRole for it.
+
+        For example::
+
+            c.GPUSpawner.user_namespaces = {
+                "name": "{hubnamespace}-{username}",
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            }
+        """,
+    ).tag(config=True)
+    services = Bool(
+        False,
+        help="""Give each server a Service, and reach it by DNS name instead of by IP address: for meshes that want
+        it. With JupyterHub's ``internal_ssl`` each server has one anyway.
+
+        For example::
+
+            c.GPUSpawner.services = True
+        """,
+    ).tag(config=True)
+    dns_name = Unicode(
+        DNS_NAME,
+        help="""DNS name of a server's Service, with ``{pod_name}`` and ``{namespace}``.
+
+        For example::
+
+            c.GPUSpawner.dns_name = "{pod_name}.{namespace}.svc.example.org"
+        """,
+    ).tag(config=True)
     connect = Dict(
         help="""How to reach the Kubernetes API: ``kubeconfig``, ``context``, or ``host``, ``token_file``, ``ca``,
         ``verify``. Without it the pod's own service account, else the default kubeconfig.
@@ -258,7 +292,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     def _load_settings(self) -> Settings:
         names = (
             "gpu_classes profiles workspaces off_peak timezone namespace hub_name pod_template storage "
-            "image_pull_secrets fallback_after connect"
+            "image_pull_secrets fallback_after connect user_namespaces services dns_name"
         )
         settings = load_settings({name: getattr(self, name) for name in names.split()})
         for notice in settings.notices:
@@ -374,7 +408,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     async def delete_forever(self) -> None:
         """Delete what was kept for a user or a named server that is deleted, where the storage says so."""
-        await self.launcher.provision.delete_claims(self.user.name, self.name)
+        await self.launcher.provision.delete_kept(self.user.name, self.name)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """The sentences of the launch under way, each once, from its beginning."""
@@ -401,7 +435,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         state: dict[str, Any] = super().get_state()
         if self._pod_runs:
             state["pod_name"] = pod_name(self.user.name, self.name)
-            state["namespace"] = self.settings.namespace
+            state["namespace"] = namespace_of(self.user.name, self.settings)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
-from gpuspawner.config import Connect, OffPeak, Storage
+from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
 from gpuspawner.spawner import GPUSpawner
@@ -35,6 +35,7 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Storage", Storage),
     ("A shared volume (`volumes` of the storage)", SharedVolume),
     ("Scratch space (`scratch` of the storage)", Scratch),
+    ("A namespace per user (`user_namespaces`)", UserNamespaces),
     ("Connection", Connect),
     ("Off-peak hours", OffPeak),
 )

@@ -46,7 +46,7 @@ class View:
         The labels every pod of this hub carries; any other pod is foreign and only counted.
     cluster_wide
         Whether to read the pods of all namespaces, so that GPUs others hold are seen. Where RBAC refuses that, the
-        view falls back to ``namespace`` by itself.
+        view falls back to ``namespace`` by itself, unless the hub's pods live in others, too (``may_fall_back``).
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class View:
         own_labels: Mapping[str, str],
         *,
         cluster_wide: bool = True,
+        may_fall_back: bool = True,
         timing: Timing | None = None,
         clock: Callable[[], float] = loop_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -82,7 +83,7 @@ class View:
             on_sync=self._pods_synced,
             on_outage=self._outage_changed,
             namespace=None if cluster_wide else namespace,
-            fallback_namespace=namespace,
+            fallback_namespace=namespace if may_fall_back else None,
             timing=timing,
             clock=clock,
             sleep=sleep,
