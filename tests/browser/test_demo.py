@@ -47,11 +47,11 @@ async def test_a_student_signs_in_picks_a_gpu_runs_a_cell_and_gives_the_gpu_back
     await page.wait_for_url("**/user/student/lab**", timeout=MINUTE)
 
     await page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=MINUTE)
+    await expect(page.locator("#jp-main-statusbar")).to_contain_text("Idle", timeout=MINUTE)
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
     await cell.click(timeout=MINUTE)
-    await page.keyboard.type(
-        "import os; print('GPU', os.environ['CUDA_VISIBLE_DEVICES'], os.environ['GPUSPAWNER_GPU_CLASS'])"
-    )
+    await page.keyboard.insert_text(WHICH_GPU)
+    await expect(cell).to_have_text(WHICH_GPU)
     await page.keyboard.press("Shift+Enter")
     output = page.locator(".jp-OutputArea-output").first
     await expect(output).to_have_text("GPU 0 small", timeout=MINUTE)
