@@ -1,10 +1,12 @@
 """``configure(c)``, the last line of a ``jupyterhub_config.py``: checks the configuration and registers the pages."""
 
 from traitlets.config import Config
+from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.config import load_settings, section_of
 from gpuspawner.spawner import GPUSpawner
 from gpuspawner.web import handlers, template_dir, template_vars
+from gpuspawner.web.endings import announcements
 
 __all__ = ["configure"]
 
@@ -19,7 +21,7 @@ def configure(c: Config) -> None:
         configure(c)
 
     The spawner becomes gpuspawner unless the file names another one, and the hub's pages show why a launch was
-    refused and what to do next.
+    refused and what to do next. On top of every page a member reads how a server of theirs has ended.
 
     Raises
     ------
@@ -30,5 +32,7 @@ def configure(c: Config) -> None:
     if "spawner_class" not in c.JupyterHub:
         c.JupyterHub.spawner_class = "gpuspawner"
     c.JupyterHub.template_paths.insert(0, str(template_dir))
-    c.JupyterHub.template_vars.update(template_vars())
+    theirs = c.JupyterHub.template_vars
+    theirs = theirs.to_dict().get("update", {}) if isinstance(theirs, LazyConfigValue) else theirs
+    c.JupyterHub.template_vars.update({**template_vars(), **announcements(theirs)})
     c.JupyterHub.extra_handlers.extend(handlers())

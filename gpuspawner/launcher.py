@@ -17,7 +17,7 @@ from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableE
 from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
-from gpuspawner.cluster.failures import NodeRefusedError, plain
+from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndError, plain
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
@@ -108,6 +108,7 @@ class Launcher:
         self._deleting: set[str] = set()
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
         self._exits: dict[Key, int] = {}
+        self._causes: OrderedDict[Key, PodError] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._never_seen: OrderedDict[str, None] = OrderedDict()
 
@@ -229,6 +230,10 @@ class Launcher:
         """Do not call back: the end is wanted."""
         self._endings.pop((user, server), None)
         self._exits.pop((user, server), None)
+
+    def cause_of_end(self, user: str, server: str) -> PodError:
+        """Why a running server has ended that nobody stopped."""
+        return self._causes.pop((user, server), None) or UnseenEndError()
 
     async def recover(self, user: str, server: str, timeout: float) -> PodRecord | None:
         """The pod of a server that a hub before this one launched, once it is ready; None if that does not come."""
@@ -401,7 +406,10 @@ class Launcher:
             self._exits[key] = pod.exit_code or (1 if pod.phase == "Failed" else 0)
             callback = self._endings.pop(key, None)
             if callback is not None:
-                logger.info("%s/%s: %s", pod.namespace, pod.name, ended(pod, ran=True).reason)
+                self._causes[key] = cause = ended(pod, ran=True)
+                while len(self._causes) > _REMEMBERED:
+                    self._causes.popitem(last=False)
+                logger.info("%s/%s: %s", pod.namespace, pod.name, cause.reason)
                 self._background(callback())
         if pod.ended and not gone and pod.uid not in self._deleting:
             self._background(self._withdraw(key, launch))

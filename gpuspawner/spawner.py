@@ -1,6 +1,7 @@
 """JupyterHub's Spawner: start, stop, poll and progress of one server, over the hub's one ``Launcher``."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from inspect import isawaitable
 from pathlib import Path
@@ -17,6 +18,7 @@ from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import current_workspaces
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import DNS_NAME, FALLBACK_AFTER, Settings, load_settings
+from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import ClusterError, LaunchError
 from gpuspawner.feed import Feed
@@ -33,6 +35,8 @@ _FIRST_SYNC = 5.0
 _ANY_TIME = 7 * 24 * 3600
 _MARGIN = 60
 _RECOVERY = 1800
+_WATCHED = 30.0
+"""Seconds after which the member of a launch may have stopped to watch it."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -223,6 +227,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
     _launch_feed: Feed | None = None
     _withdrawn = False
+    _stop_wanted = False
+    _ending: Ending | None = None
     start_timeout: int
     _longest: int = _ANY_TIME
     _resolved_timeout: int = 0
@@ -353,6 +359,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         """
         self._launch_feed = Feed()
         self._withdrawn = True
+        self._stop_wanted, self._ending = False, None
+        began = time.monotonic()
         try:
             if self.internal_ssl:
                 raise ClusterError(
@@ -372,6 +380,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         except LaunchError as error:
             self._forget_options()
             self.log.warning("%s: %s %s", self._log_name, error.sentence, error.detail)
+            if time.monotonic() - began >= _WATCHED:
+                self._ending = Ending.of(error, self.launcher.now(), ran=False)
             raise SpawnRefused(error) from None
         except asyncio.CancelledError:
             self._forget_options()
@@ -392,6 +402,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
 
         A launch that failed is withdrawn by the launcher already, and nobody has to wait for it.
         """
+        self._stop_wanted = True
         self.launcher.forget_end(self.user.name, self.name)
         if self._withdrawn:
             return
@@ -436,17 +447,23 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         if self._pod_runs:
             state["pod_name"] = pod_name(self.user.name, self.name)
             state["namespace"] = namespace_of(self.user.name, self.settings)
+        elif self._ending is not None:
+            state.update(self._ending.state())
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that ran before the hub restarted."""
         super().load_state(state)
+        self._ending = Ending.from_state(state)
         if "pod_name" in state:
             self._watch_for_end()
 
     def clear_state(self) -> None:
-        """Forget the server that ran."""
+        """Forget the server that ran, but not why it ended if nobody stopped it."""
         super().clear_state()
+        if self._pod_runs and not self._stop_wanted:
+            cause = self.launcher.cause_of_end(self.user.name, self.name)
+            self._ending = Ending.of(cause, self.launcher.now(), ran=True)
         self._pod_runs = False
 
     async def _modify_pod(self, pod: dict[str, Any]) -> Any:

@@ -78,6 +78,7 @@ _MENDED_BY_A_NODE = (
 )
 MENDED_BY_ANOTHER_CLASS = (*_MENDED_BY_A_NODE, failures.NodeComingError, failures.RepelledError)
 """Problems of a pod without a node that it may not have where it asks for another GPU."""
+_AFTER_SIGNALS = (None, 0, 137, 143)
 _NODE_GONE = frozenset({"NodeLost", "Shutdown", "Terminated", "NodeShutdown"})
 
 
@@ -182,7 +183,7 @@ def ended(pod: PodRecord | None, log: str = "", *, ran: bool = False) -> PodErro
         return failures.EvictedError(pod.node, disruption)
     if pod.reason.startswith("OutOf") or pod.reason in ("UnexpectedAdmissionError", "NodeAffinity", "NodePorts"):
         return failures.NodeRefusedError(pod.node, message)
-    if pod.exit_code is None and not pod.ended:
+    if (pod.exit_code is None and not pod.ended) or (pod.deleting and pod.exit_code in _AFTER_SIGNALS):
         return failures.DeletedError(disruption)
     if pod.terminated_reason in _SETUP or pod.terminated_reason == "ContainerCannotRun":
         return failures.SetupError(pod.terminated_message or pod.terminated_reason, message)

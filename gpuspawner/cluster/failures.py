@@ -38,6 +38,7 @@ __all__ = [
     "SilentError",
     "TooLargeError",
     "TooManyGPUsError",
+    "UnseenEndError",
     "VolumeElsewhereError",
     "count",
     "plain",
@@ -207,6 +208,15 @@ class DeletedError(PodError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("The server's pod was deleted from outside the hub.", _AGAIN, detail)
+
+
+class UnseenEndError(PodError):
+    """The pod went while the hub did not look, and left no cause."""
+
+    code = "unseen_end"
+
+    def __init__(self) -> None:
+        super().__init__("The server ended while the hub was not running, and nothing is left that says why.", _AGAIN)
 
 
 class ClaimMissingError(PodError):
