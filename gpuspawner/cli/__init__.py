@@ -61,6 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Loads the file the way JupyterHub does and checks its c.GPUSpawner section. "
         "Exit status 0: no mistake; 1: mistakes, one line each; 2: the file cannot be loaded.",
     )
+    check.add_argument(
+        "--from-kubespawner",
+        action="store_true",
+        help="print what the file says of KubeSpawner as a configuration of gpuspawner, with a comment on what is not "
+        "the same",
+    )
     check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
     return parser
 

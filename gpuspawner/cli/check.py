@@ -4,21 +4,26 @@ import argparse
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from traitlets.config import Config
 
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.workspace import Workspace
 
-__all__ = ["run"]
+__all__ = ["cannot_be_run", "load_config", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the mistakes of `options.config` (1), or what it offers (0)."""
+    """Print the mistakes of `options.config` (1), or what it offers (0); or what a KubeSpawner hub's file means."""
     path = Path(options.config)
+    if options.from_kubespawner:
+        from gpuspawner.cli import from_kubespawner
+
+        return from_kubespawner.run(path)
     try:
-        section = load_section(path)
+        section = section_of(load_config(path))
         settings = load_settings(section, _inherited())
     except ConfigurationError as error:
         print(*error.problems, sep="\n")
@@ -34,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def load_section(path: Path) -> dict[str, Any]:
-    """The ``GPUSpawner`` section of the file at `path`, loaded by JupyterHub's own loader.
+def load_config(path: Path) -> Config:
+    """The configuration in the file at `path`, loaded by JupyterHub's own loader.
 
     Raises
     ------
@@ -55,9 +60,14 @@ def load_section(path: Path) -> dict[str, Any]:
     except ConfigurationError:
         raise
     except Exception as error:
-        where = _line_of(error, path)
-        raise CommandError(f"{path}{where} cannot be run: {type(error).__name__}: {error}", status=2) from error
-    return section_of(hub.config)
+        raise cannot_be_run(path, error) from error
+    config: Config = hub.config
+    return config
+
+
+def cannot_be_run(path: Path, error: Exception) -> CommandError:
+    """What to say of a configuration file that raises `error`."""
+    return CommandError(f"{path}{_line_of(error, path)} cannot be run: {type(error).__name__}: {error}", status=2)
 
 
 def describe(settings: Settings) -> Iterable[str]:

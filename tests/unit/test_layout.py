@@ -88,6 +88,12 @@ def test_the_cluster_knows_no_jupyterhub(name: str) -> None:
     assert not rooms(name) & {"spawner", "authenticator", "launcher", "web", "cli", "local"}
 
 
+@pytest.mark.parametrize("name", inside("migration"))
+def test_a_configuration_is_translated_from_the_values_alone(name: str) -> None:
+    assert rooms(name) <= {*PURE}
+    assert outside(name) <= PURE_IMPORTS | {"html", "textwrap", "unicodedata"}
+
+
 @pytest.mark.parametrize("name", inside("local"))
 def test_the_embedded_engine_imports_no_other_room(name: str) -> None:
     assert rooms(name) <= LEAVES
