@@ -58,6 +58,21 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
+def kubespawner_on_engine(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make KubeSpawner use the engine, also where it has been imported or used before; the kubeconfig."""
+    from kubernetes_asyncio.config import kube_config
+    from kubespawner import KubeSpawner, clients
+
+    kubeconfig = tmp_path / "kubeconfig"
+    engine.write_kubeconfig(kubeconfig)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    monkeypatch.setattr(clients, "_client_cache", {})
+    monkeypatch.setattr(KubeSpawner, "reflectors", {})
+    clients.load_config.cache_clear()
+    return kubeconfig
+
+
+@pytest.fixture
 async def start_gpu_hub(engine: Engine, start_hub: StartHub, tmp_path: Path) -> StartHub:
     """Start a hub with gpuspawner on the engine: ``await start_gpu_hub(namespace=..., ...)``."""
 

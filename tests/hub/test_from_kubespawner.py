@@ -5,7 +5,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import pytest
 from launching import launch, named, stop
 
 from gpuspawner import with_workspaces
@@ -35,11 +34,8 @@ TRAITS: dict[str, Any] = {
 
 
 async def test_after_the_move_everybody_finds_their_home(
-    engine: Engine, start_hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, start_hub: Any, kubespawner_on_engine: Path
 ) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    engine.write_kubeconfig(kubeconfig)
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     common = {"Authenticator": {"allow_all": True}, "JupyterHub": {"cleanup_servers": False}}
     hub = await start_hub(
         {
@@ -58,7 +54,7 @@ async def test_after_the_move_everybody_finds_their_home(
     await stop(hub, USER)
 
     section = translate(TRAITS).section
-    section["connect"] = {"kubeconfig": str(kubeconfig)}
+    section["connect"] = {"kubeconfig": str(kubespawner_on_engine)}
     hub = await start_hub(
         {**deepcopy(common), "JupyterHub": {"spawner_class": "gpuspawner"}, "GPUSpawner": section},
         authenticator=with_workspaces("dummy"),

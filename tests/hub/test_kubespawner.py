@@ -5,17 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from gpuspawner.local.engine import Engine
 
 
 async def test_kubespawner_unmodified_runs_on_the_engine(
-    engine: Engine, start_hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, start_hub: Any, tmp_path: Path, kubespawner_on_engine: Path
 ) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    engine.write_kubeconfig(kubeconfig)
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     hub = await start_hub(
         {
             "JupyterHub": {"spawner_class": "kubespawner.KubeSpawner"},
