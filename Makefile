@@ -23,8 +23,10 @@ test: $(VENV)/.test $(VENV_JH5)/.test
 lint: $(VENV)/.test
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
 
+# QUICK=1 takes under 3 minutes instead of 25; WRITE=1 renews docs/benchmarks.md. How long people wait in the demo: last.
 bench: $(VENV)/.test
-	PYTHONPATH=tests/demo $(BIN)/python tests/benchmarks/waiting_times.py
+	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) $(if $(WRITE),--write)
+	$(if $(QUICK),,PYTHONPATH=tests/demo $(BIN)/python tests/benchmarks/waiting_times.py)
 
 screenshots: $(VENV)/.test
 	@sh tools/need.sh chromium
