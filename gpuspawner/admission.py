@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from enum import StrEnum
 
 from gpuspawner.catalog import Catalog, GPUClass, Offer
 from gpuspawner.config import Settings
@@ -11,7 +12,7 @@ from gpuspawner.quantity import say_cores, say_gpus, say_memory, say_servers
 from gpuspawner.request import LaunchRequest, grants
 from gpuspawner.workspace import PerMember, Workspace
 
-__all__ = ["Capacity", "Granted", "Held", "OfferCapacity", "Placement", "admit"]
+__all__ = ["Availability", "Capacity", "Granted", "Held", "OfferCapacity", "Part", "Placement", "State", "admit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,38 @@ class Capacity:
     def total(self, gpu_class: GPUClass) -> int:
         """GPUs of a class on ready, schedulable nodes."""
         return sum(self.of(offer).total for offer in gpu_class.accepts)
+
+
+class State(StrEnum):
+    """Whether a launch could start now."""
+
+    FREE = "free"
+    BUSY = "busy"
+    NEEDS_NODE = "needs a node"
+    MISCONFIGURED = "misconfigured"
+
+
+class Part(StrEnum):
+    """What of a configuration no node can satisfy."""
+
+    RESOURCE = "resource name"
+    LABEL = "label"
+    TAINT = "taint"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a launch of one profile on one GPU class could start now, and why not, as a sentence with numbers.
+
+    ``part`` is given where no node will do: what keeps it off them. ``wait`` are the seconds until the GPU is expected
+    back, where that is known.
+    """
+
+    state: State
+    reason: str
+    part: Part | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,11 @@ class GPUClass(Schema):
     memory: Bytes | None = Field(default=None, description="GPU memory a program can count on.")
     rate: float = Field(default=1.0, ge=0, description="Service units per GPU and hour.")
     accepts: tuple[Offer, ...] = Field(min_length=1, description="The offers that belong to this class.")
+    autoscaled: bool = Field(
+        default=False,
+        description="Whether a node autoscaler adds nodes with these GPUs when a launch waits for them, also where "
+        "there is no such node now. Without it, a class that no node satisfies is called misconfigured.",
+    )
     pod: PodPatch = Field(default_factory=dict, description="Patch of the pod for launches of this class.")
 
     @property

@@ -51,6 +51,11 @@ class Inventory:
         self._matching: dict[Offer, tuple[str, ...]] = {}
         self._answers: dict[Offer, OfferCapacity] = {}
 
+        self.version = 0
+        """Counts every change."""
+        self.nodes_version = 0
+        """Counts the changes of nodes, which are rare."""
+
     @property
     def nodes(self) -> Mapping[str, NodeRecord]:
         """The nodes by name."""
@@ -63,6 +68,8 @@ class Inventory:
             return
         if old is None or node is None or old.labels != node.labels:
             self._matching.clear()
+        self.version += 1
+        self.nodes_version += 1
         self._answers.clear()
         if node is None:
             self._nodes.pop(name, None)
@@ -74,6 +81,7 @@ class Inventory:
         before, after = _claim(old), _claim(new)
         if before == after:
             return
+        self.version += 1
         for claim, sign in ((before, -1), (after, 1)):
             if claim is None:
                 continue
@@ -90,6 +98,11 @@ class Inventory:
     def used(self, node: str) -> Mapping[str, int]:
         """What the pods on a node request together."""
         return self._used.get(node, _NOTHING)
+
+    def has_room(self, node: NodeRecord, requests: Mapping[str, int]) -> bool:
+        """Whether a node takes pods now and has so much left."""
+        used = self.used(node.name)
+        return node.usable and all(node.allocatable.get(r, 0) - used.get(r, 0) >= n for r, n in requests.items())
 
     def waiting(self, resource: str) -> int:
         """How many pods ask for a resource and have no node yet, whoever they belong to."""

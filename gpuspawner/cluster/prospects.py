@@ -1,0 +1,181 @@
+"""The availability of everything a configuration offers: per workspace, profile and GPU class. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gpuspawner.admission import Availability, Granted, Part, Placement, State
+from gpuspawner.catalog import GPUClass, Profile
+from gpuspawner.config import Settings
+from gpuspawner.pod import Server, build_pod
+from gpuspawner.request import LaunchRequest, profiles_of
+
+from .availability import assess, could_come, suitable
+from .inventory import Inventory
+from .placement import Needs
+
+__all__ = ["Choice", "Estimate", "Prospects"]
+
+Choice = tuple[str, str, str]
+"""Workspace, profile, and GPU class; the last is empty for a launch without a GPU."""
+
+Estimate = Callable[[GPUClass, int], float | None]
+"""Seconds until so many GPUs of a class are expected to be free; None where nobody knows."""
+
+_BEST = (State.FREE, State.BUSY, State.NEEDS_NODE, State.MISCONFIGURED)
+_SOMEBODY = "somebody"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    gpus: int
+    cpu: float
+    memory: int
+
+
+class Prospects:
+    """The availability of everything that a configuration offers: per workspace, profile and GPU class.
+
+    What no node can satisfy is worked out anew only when nodes change, and whether the rest is free only when
+    anything has. A launch that leaves everything at its default counts; where that is too large for any node, the
+    smallest one does.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._launches = {choice: tuple(launches) for choice, launches in _launches(settings)}
+        self._large: dict[int, tuple[str, ...] | Availability] = {}
+        self._nodes_version = -1
+        self._answers: dict[Choice, Availability] = {}
+        self._answered = -1
+
+    def of(
+        self, inventory: Inventory, estimate: Estimate = lambda gpu_class, gpus: None
+    ) -> Mapping[Choice, Availability]:
+        """The availability of every choice; ``estimate`` is asked for what is busy."""
+        if self._nodes_version != inventory.nodes_version:
+            self._large.clear()
+            self._nodes_version = inventory.nodes_version
+        if self._answered != inventory.version:
+            self._answers = {choice: self._best(launches, inventory) for choice, launches in self._launches.items()}
+            self._answered = inventory.version
+        return {choice: self._expected(choice, answer, estimate) for choice, answer in self._answers.items()}
+
+    def too_large(self, inventory: Inventory) -> dict[Choice, str]:
+        """The choices whose defaults fit no node although something smaller does, with what is too large."""
+        found = {}
+        for choice, launches in self._launches.items():
+            default = [one for one in launches if not one.smallest]
+            answers = [self._suitable(one, inventory) for one in default]
+            too_large = [a.reason for a in answers if isinstance(a, Availability) and a.part is Part.SIZE]
+            smaller = (self._suitable(one, inventory) for one in launches if one.smallest)
+            if len(too_large) == len(default) and not all(isinstance(answer, Availability) for answer in smaller):
+                found[choice] = too_large[0]
+        return found
+
+    def dead_offers(self, inventory: Inventory) -> dict[tuple[str, str], str]:
+        """Offers (GPU class, resource) that no node can satisfy in any profile, of classes that have others."""
+        alive: set[tuple[str, str]] = set()
+        dead: dict[tuple[str, str], str] = {}
+        for (_, _, name), launches in self._launches.items():
+            for launch in launches:
+                answer = self._suitable(launch, inventory)
+                if isinstance(answer, Availability):
+                    dead.setdefault((name, launch.resource), answer.reason)
+                else:
+                    alive.add((name, launch.resource))
+        some = {name for name, _ in alive}
+        return {key: why for key, why in dead.items() if key not in alive and key[0] in some and key[1]}
+
+    def _best(self, launches: Sequence["_Launch"], inventory: Inventory) -> Availability:
+        for smallest in (False, True):
+            answers = [self._assess(one, inventory) for one in launches if one.smallest is smallest]
+            answer = min(answers, key=lambda answer: _BEST.index(answer.state))
+            if answer.part is not Part.SIZE or answer.state is not State.MISCONFIGURED:
+                break
+        return answer
+
+    def _assess(self, launch: "_Launch", inventory: Inventory) -> Availability:
+        large = self._suitable(launch, inventory)
+        if isinstance(large, Availability):
+            return could_come(large) if launch.autoscaled else large
+        return assess(launch.needs, inventory, launch.resource, autoscaled=launch.autoscaled, large=large)
+
+    def _suitable(self, launch: "_Launch", inventory: Inventory) -> tuple[str, ...] | Availability:
+        found = self._large.get(id(launch))
+        if found is None:
+            found = self._large[id(launch)] = suitable(launch.needs, inventory, launch.resource)
+        return found
+
+    def _expected(self, choice: Choice, answer: Availability, estimate: Estimate) -> Availability:
+        _, profile, name = choice
+        if answer.state is not State.BUSY or not name:
+            return answer
+        catalog = self._settings.catalog
+        gpus = max(1, catalog.profiles[profile].gpus.default)
+        return replace(answer, wait=estimate(catalog.gpu_classes[name], gpus))
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """One way to launch a choice: the needs of its pod, with one of the class's resources."""
+
+    needs: Needs
+    resource: str
+    autoscaled: bool
+    smallest: bool
+
+
+def _launches(settings: Settings) -> Iterator[tuple[Choice, Iterable[_Launch]]]:
+    """Workspaces without a patch of their own share the launches."""
+    shared: dict[tuple[str, str], tuple[_Launch, ...]] = {}
+    for workspace in settings.workspaces.values():
+        for profile in profiles_of(workspace, settings).values():
+            classes: list[GPUClass | None] = [settings.catalog.gpu_classes[name] for name in profile.gpu_classes]
+            if not profile.gpus.min:
+                classes.append(None)
+            for gpu_class in classes if profile.gpus.max else [None]:
+                name = gpu_class.name if gpu_class else ""
+                known = None if workspace.pod else shared.get((profile.name, name))
+                launches = known or tuple(_launches_of(settings, workspace.name, profile, gpu_class))
+                if not workspace.pod:
+                    shared[profile.name, name] = launches
+                yield (workspace.name, profile.name, name), launches
+
+
+def _launches_of(settings: Settings, workspace: str, profile: Profile, gpu_class: GPUClass | None) -> Iterator[_Launch]:
+    least = max(1, profile.gpus.min) if gpu_class else 0
+    default = _Sizes(max(least, profile.gpus.default) if gpu_class else 0, profile.cpu.default, profile.memory.default)
+    smallest = _Sizes(least, profile.cpu.min, profile.memory.min)
+    for resource, placements in _by_resource(gpu_class).items():
+        for sizes in (default, smallest):
+            needs = _needs(settings, workspace, profile, sizes, placements)
+            autoscaled = gpu_class is not None and gpu_class.autoscaled
+            yield _Launch(needs, resource, autoscaled, smallest=sizes is smallest)
+
+
+def _by_resource(gpu_class: GPUClass | None) -> Mapping[str, tuple[Placement, ...]]:
+    if gpu_class is None:
+        return {"": ()}
+    found: dict[str, tuple[Placement, ...]] = {}
+    for offer in gpu_class.accepts:
+        found[offer.resource] = (*found.get(offer.resource, ()), Placement(gpu_class.name, offer))
+    return found
+
+
+def _needs(
+    settings: Settings, workspace: str, profile: Profile, sizes: _Sizes, placements: tuple[Placement, ...]
+) -> Needs:
+    """The needs of the very pod a launch would make, with all patches."""
+    request = LaunchRequest(
+        user=_SOMEBODY,
+        server="",
+        workspace=workspace,
+        profile=profile.name,
+        gpu_classes=tuple(dict.fromkeys(placement.gpu_class for placement in placements)),
+        gpus=sizes.gpus,
+        cpu=sizes.cpu,
+        memory=sizes.memory,
+        runtime=profile.runtime.default,
+        image=profile.image,
+    )
+    return Needs.of(build_pod(Granted(request, placements), Server({}, None, []), settings)["spec"])
