@@ -1,13 +1,14 @@
 """What one login may choose now: admission's limits, less what is held, as ranges and reasons for the form. Pure."""
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from operator import sub
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from gpuspawner.admission import Capacity, Held
+from gpuspawner.admission import Availability, Capacity, Held, State
 from gpuspawner.catalog import GPUClass, Profile
 from gpuspawner.config import Settings
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
@@ -36,7 +37,8 @@ class ClassOffer:
 
     ``memory`` is in bytes. ``held`` and ``quota`` are the workspace's. ``free``, ``total`` and the most that are free
     on a single node, ``free_together``, are None where the nodes cannot be read, and an upper estimate of what is
-    free unless ``exact``. ``reason`` says why it cannot be had now; it is empty if it can.
+    free unless ``exact``. ``availability`` says whether a launch could start now, if that is known. ``reason`` says why
+    it cannot be had now; it is empty if it can.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ClassOffer:
     free_together: int | None
     exact: bool
     reason: str
+    availability: Availability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class ProfileOffer:
 
     ``gpus`` is what any one of the classes allows, 0 included where the profile runs without a GPU. ``gpu_class`` is
     the class to begin with, empty for none. ``reason`` says why not even the smallest launch is possible now.
+    ``availability`` is that of a launch without GPU, where the profile has one.
     """
 
     name: str
@@ -71,6 +75,7 @@ class ProfileOffer:
     gpu_classes: tuple[ClassOffer, ...]
     gpu_class: str
     reason: str
+    availability: Availability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +99,21 @@ def entitlements(
     day: date,
     *,
     server: str = "",
+    availability: Mapping[tuple[str, str, str], Availability] = MappingProxyType({}),
 ) -> tuple[WorkspaceOffer, ...]:
     """What a launch of ``server`` by this login may choose, in the order of the configuration.
 
-    ``workspaces`` are the open workspaces of the login. What has no ``reason`` is admitted by
+    ``workspaces`` are the open workspaces of the login; ``availability`` goes by workspace, profile and GPU class, the
+    last empty for none. What has no ``reason`` is admitted by
     :func:`gpuspawner.admission.admit` within its bounds; what has one is refused.
     """
     others = [held for held in usage if held.key != (user, server)]
     names = [name for name in settings.workspaces if name in workspaces]
     default = DEFAULT_WORKSPACE if DEFAULT_WORKSPACE in names else next(iter(names), "")
     return tuple(
-        _Desk(user, settings.workspaces[name], settings, others, capacity, day).offer(default=name == default)
+        _Desk(user, settings.workspaces[name], settings, others, capacity, day, availability).offer(
+            default=name == default
+        )
         for name in names
     )
 
@@ -135,7 +144,14 @@ class _Desk:
     """One member at one workspace on one day."""
 
     def __init__(
-        self, user: str, workspace: Workspace, settings: Settings, usage: list[Held], capacity: Capacity, day: date
+        self,
+        user: str,
+        workspace: Workspace,
+        settings: Settings,
+        usage: list[Held],
+        capacity: Capacity,
+        day: date,
+        availability: Mapping[tuple[str, str, str], Availability],
     ) -> None:
         here = [held for held in usage if held.workspace == workspace.name]
         self.mine = [held for held in here if held.user == user]
@@ -145,6 +161,7 @@ class _Desk:
         self.workspace = workspace
         self.settings = settings
         self.capacity = capacity
+        self.availability = availability
         self.limits: Limits = workspace.limits(day)
 
     def offer(self, *, default: bool) -> WorkspaceOffer:
@@ -178,6 +195,7 @@ class _Desk:
             gpu_classes=classes,
             gpu_class=_first_choice(classes, gpus.default) if gpus.default else "",
             reason=no_gpus or no_cpu or no_memory,
+            availability=self.availability.get((self.workspace.name, profile.name, "")),
         )
 
     def _share(
@@ -252,6 +270,7 @@ class _Desk:
             else None,
             exact=self.capacity.cluster_wide,
             reason=reason,
+            availability=self.availability.get((self.workspace.name, profile.name, gpu_class.name)),
         )
 
     def _quota(self, gpu_class: GPUClass) -> tuple[int | None, str]:
@@ -280,6 +299,8 @@ class _Desk:
 def _first_choice(classes: tuple[ClassOffer, ...], gpus: int) -> str:
     """The first class that can be had and is free; else the first that can be had."""
     possible = [offer for offer in classes if not offer.reason]
+    startable = [o for o in possible if o.availability is None or o.availability.state is not State.MISCONFIGURED]
+    possible = startable or possible
     free = [offer for offer in possible if offer.free_together is None or offer.free_together >= gpus]
     return next((offer.name for offer in free or possible), "")
 

@@ -5,19 +5,20 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from gpuspawner.admission import Capacity, Granted, Held, admit
+from gpuspawner.admission import Availability, Capacity, Granted, Held, admit
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
 from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
 from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndError, plain
+from gpuspawner.cluster.prospects import Choice, Prospects
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
@@ -97,6 +98,7 @@ class Launcher:
         self.events = EventFeed(self.client)
         self.provision = Provision(self.client, settings, sleep)
         self.ledger = Ledger()
+        self._prospects = Prospects(settings)
         self._owned = owned
         self._clock = clock or (lambda: datetime.now(settings.timezone))
         self._monotonic = monotonic
@@ -138,6 +140,10 @@ class Launcher:
     def capacity(self) -> Capacity:
         """GPUs in all and free now."""
         return self.view.capacity(self.settings.catalog)
+
+    def availability(self) -> Mapping[Choice, Availability]:
+        """Whether each profile and GPU class could start now; empty where the nodes are not known."""
+        return {} if self.view.capacity_unknown is not None else self._prospects.of(self.view.inventory)
 
     async def synced(self, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""

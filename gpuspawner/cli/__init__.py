@@ -67,6 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="print what the file says of KubeSpawner as a configuration of gpuspawner, with a comment on what is not "
         "the same",
     )
+    check.add_argument(
+        "--cluster",
+        action="store_true",
+        help="also read the cluster: whether each profile is free, busy, needs a node, or is misconfigured there, and "
+        "which GPU classes take parts of cards by accident (default: only the file is read)",
+    )
     check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
     return parser
 

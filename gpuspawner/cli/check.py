@@ -16,7 +16,8 @@ __all__ = ["cannot_be_run", "load_config", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the mistakes of `options.config` (1), or what it offers (0); or what a KubeSpawner hub's file means."""
+    """Print the mistakes of `options.config` (1), or what it offers (0), in the cluster if asked to; or what a
+    KubeSpawner hub's file means."""
     path = Path(options.config)
     if options.from_kubespawner:
         from gpuspawner.cli import from_kubespawner
@@ -35,8 +36,23 @@ def run(options: argparse.Namespace) -> int:
             "See examples/ for a configuration to start from."
         )
     print("\n\n".join(describe(settings)))
+    if options.cluster and (wrong := _compare(settings)):
+        print(f"\n{path}: no node of the cluster can hold {wrong} of the launches above, now or later.")
+        return 1
     print(f"\n{path}: no mistake.")
     return 0
+
+
+def _compare(settings: Settings) -> int:
+    """Print what the cluster has for each profile; returns how many no node can satisfy."""
+    from gpuspawner.cli.check_cluster import look
+
+    found = look(settings)
+    print(f"\nCluster: {found.scope}\n")
+    print(table(("PROFILE", "GPU CLASS", "NOW", "WHY"), found.rows))
+    if found.warnings:
+        print("\n" + "\n".join(f"Warning: {warning}" for warning in found.warnings))
+    return found.misconfigured
 
 
 def load_config(path: Path) -> Config:

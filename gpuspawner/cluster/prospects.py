@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from gpuspawner.admission import Availability, Granted, Part, Placement, State
 from gpuspawner.catalog import GPUClass, Profile
@@ -42,11 +43,14 @@ class Prospects:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._launches = {choice: tuple(launches) for choice, launches in _launches(settings)}
         self._large: dict[int, tuple[str, ...] | Availability] = {}
         self._nodes_version = -1
         self._answers: dict[Choice, Availability] = {}
         self._answered = -1
+
+    @cached_property
+    def _launches(self) -> Mapping[Choice, tuple["_Launch", ...]]:
+        return {choice: tuple(launches) for choice, launches in _launches(self._settings)}
 
     def of(
         self, inventory: Inventory, estimate: Estimate = lambda gpu_class, gpus: None
@@ -64,11 +68,11 @@ class Prospects:
         """The choices whose defaults fit no node although something smaller does, with what is too large."""
         found = {}
         for choice, launches in self._launches.items():
-            default = [one for one in launches if not one.smallest]
-            answers = [self._suitable(one, inventory) for one in default]
-            too_large = [a.reason for a in answers if isinstance(a, Availability) and a.part is Part.SIZE]
-            smaller = (self._suitable(one, inventory) for one in launches if one.smallest)
-            if len(too_large) == len(default) and not all(isinstance(answer, Availability) for answer in smaller):
+            default = [self._suitable(one, inventory) for one in launches if not one.smallest]
+            smaller = [self._suitable(one, inventory) for one in launches if one.smallest]
+            too_large = [a.reason for a in default if isinstance(a, Availability) and a.part is Part.SIZE]
+            fits = any(not isinstance(answer, Availability) for answer in default)
+            if too_large and not fits and any(not isinstance(answer, Availability) for answer in smaller):
                 found[choice] = too_large[0]
         return found
 

@@ -13,7 +13,18 @@ from gpuspawner.entitlement import ProfileOffer, WorkspaceOffer
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.request import LaunchRequest
 from gpuspawner.schema import Bytes, Cores, Seconds
-from gpuspawner.web.offers import HOURS, ONES, Unit, availability, data_of, gpu_classes_of, memory_unit, profiles_of
+from gpuspawner.web.offers import (
+    HOURS,
+    ONES,
+    Unit,
+    availability,
+    counts_own_only,
+    data_of,
+    gpu_classes_of,
+    memory_unit,
+    profiles_of,
+    room,
+)
 from gpuspawner.web.options import ANY, NO_GPU
 from gpuspawner.web.static_files import static_url
 
@@ -46,7 +57,8 @@ def render_form(
     first = _first_choice(offers, initial or {}, memory)
     return _PAGES.get_template("launch_form.html").render(
         offers=offers,
-        profiles=profiles_of(offers),
+        profiles=[(profile, room(profile)) for profile in profiles_of(offers)],
+        own_only=counts_own_only(offers),
         gpu_classes=[(offer, availability(offer)) for offer in gpu_classes_of(offers)],
         first=first,
         data={

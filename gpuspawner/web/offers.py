@@ -5,9 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpuspawner.admission import State
 from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer
 
-__all__ = ["GB", "HOURS", "ONES", "Unit", "availability", "data_of", "gpu_classes_of", "memory_unit", "profiles_of"]
+__all__ = [
+    "GB",
+    "HOURS",
+    "ONES",
+    "Unit",
+    "availability",
+    "counts_own_only",
+    "data_of",
+    "gpu_classes_of",
+    "memory_unit",
+    "profiles_of",
+    "room",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +58,35 @@ def availability(offer: ClassOffer) -> str:
     """How many GPUs of a class are free now: ``"3 of 8 free now"``; empty where that is not known."""
     if offer.free is None or offer.total is None:
         return ""
+    known = offer.availability
+    if known is not None and known.state is State.MISCONFIGURED:
+        return "not available here: no node can run it"
+    if known is not None and known.state is State.NEEDS_NODE:
+        return "a node is added when you start, which takes minutes"
+    if known is not None and known.state is State.BUSY and offer.free:
+        return f"{offer.free} of {offer.total} free, but no node has room for this now"
     if not offer.total:
         return "none in the cluster now"
     if not offer.free:
         return f"all {offer.total} taken" if offer.total > 1 else "taken"
     return f"{'' if offer.exact else 'up to '}{offer.free} of {offer.total} free now"
+
+
+def room(offer: ProfileOffer) -> str:
+    """Where a launch without GPU could not start now: why; else empty."""
+    if offer.availability is None or offer.gpu_classes:
+        return ""
+    return {
+        State.BUSY: "no room now: your server waits for some",
+        State.NEEDS_NODE: "a node is added when you start, which takes minutes",
+        State.MISCONFIGURED: "not available here: no node can run it",
+        State.FREE: "",
+    }[offer.availability.state]
+
+
+def counts_own_only(offers: Sequence[WorkspaceOffer]) -> bool:
+    """Whether what is called free may be taken by somebody whose pods the hub does not see."""
+    return any(one.free is not None and not one.exact for one in gpu_classes_of(offers))
 
 
 def data_of(offers: Sequence[WorkspaceOffer], memory: Unit) -> list[dict[str, Any]]:
@@ -70,6 +107,8 @@ def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> 
         "name": profile.name,
         "title": profile.title,
         "reason": profile.reason,
+        "free": room(profile),
+        "startable": not room(profile),
         "gpuClass": profile.gpu_class,
         "gpus": _bounds(profile.gpus, ONES),
         "cpu": _bounds(profile.cpu, ONES),
@@ -86,6 +125,8 @@ def _gpu_class(offer: ClassOffer, workspace: WorkspaceOffer) -> dict[str, Any]:
         "title": offer.title,
         "gpus": _bounds(offer.gpus, ONES),
         "held": held,
+        "free": availability(offer),
+        "startable": bool(offer.free) and (offer.availability is None or offer.availability.state is State.FREE),
         "freeTogether": offer.free_together,
         "reason": offer.reason,
     }

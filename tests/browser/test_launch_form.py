@@ -1,8 +1,10 @@
 """The launch form and the pages around it, in Chromium, without a hub."""
 
 import json
+import re
+from collections.abc import Mapping
 from datetime import date
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from axe_playwright_python.async_playwright import Axe
 from pages import Pages
 from playwright.async_api import Browser, Page, expect
 
-from gpuspawner.admission import Capacity, Held, OfferCapacity
+from gpuspawner.admission import Availability, Capacity, Held, OfferCapacity, Part, State
 from gpuspawner.config import load_settings
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import DeniedError
@@ -71,7 +73,11 @@ USAGE = [
 REFUSAL = DeniedError("CSE 151A holds 12 of 12 Medium GPUs.", "A Small GPU is free now.", f"exceeded quota {HOSTILE}")
 
 
-def form(section: dict[str, Any] = SECTION, **more: Any) -> str:
+def form(
+    section: dict[str, Any] = SECTION,
+    states: Mapping[tuple[str, str, str], Availability] = MappingProxyType({}),
+    **more: Any,
+) -> str:
     settings = load_settings(section)
     small, medium, large = settings.catalog.offers()
     capacity = Capacity(
@@ -83,7 +89,9 @@ def form(section: dict[str, Any] = SECTION, **more: Any) -> str:
         live=True,
         cluster_wide=True,
     )
-    offers = entitlements("ada", set(settings.workspaces), settings, USAGE, capacity, date(2026, 11, 23))
+    offers = entitlements(
+        "ada", set(settings.workspaces), settings, USAGE, capacity, date(2026, 11, 23), availability=states
+    )
     return render_form(offers, **more)
 
 
@@ -122,6 +130,24 @@ async def test_what_cannot_be_had_is_greyed_with_its_reason(page: Page, pages: P
     await expect(page.get_by_text("You have 1 of your 1 server in Vision Lab")).to_be_visible()
     await expect(page.get_by_role("radio", name="large")).to_be_disabled()
     await expect(page.get_by_text("CSE 151A holds 2 of its 2 GPUs of this class.")).to_be_visible()
+
+
+async def test_a_gpu_class_says_for_each_environment_whether_it_could_start_now(page: Page, pages: Pages) -> None:
+    states = {
+        ("cse151a", "pytorch", "small"): Availability(State.BUSY, "scattered"),
+        ("cse151a", "pytorch", "medium"): Availability(State.NEEDS_NODE, "full"),
+        ("cse151a", "rapids", "medium"): Availability(State.MISCONFIGURED, "too large", Part.SIZE),
+    }
+    await page.goto(
+        pages.show("spawn.html", spawner_options_form=form(states=states, initial={"workspace": "cse151a"}))
+    )
+    await choose(page, "PyTorch")
+    medium = page.locator("[data-gs-card=gpu_class][data-gs-value=medium] [data-gs-free]")
+    await expect(page.get_by_text("3 of 8 free, but no node has room for this now")).to_be_visible()
+    await expect(medium).to_have_text("a node is added when you start, which takes minutes")
+    await choose(page, "RAPIDS")
+    await expect(medium).to_have_text("not available here: no node can run it")
+    await expect(medium).to_have_class(re.compile("gs-taken"))
 
 
 async def test_slider_number_and_summary_go_together_and_are_posted(page: Page, pages: Pages) -> None:

@@ -1,6 +1,7 @@
 """The launch form: what it shows, and what becomes of what is posted."""
 
 import json
+from collections.abc import Sequence
 from contextvars import copy_context
 from datetime import date
 from html.parser import HTMLParser
@@ -11,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuspawner.admission import Capacity, Held, OfferCapacity
+from gpuspawner.admission import Availability, Capacity, Held, OfferCapacity, Part, State
 from gpuspawner.config import Settings, load_settings
-from gpuspawner.entitlement import entitlements
+from gpuspawner.entitlement import WorkspaceOffer, entitlements
 from gpuspawner.errors import BadRequestError, ServerFailedError
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.web.errors import html_of
 from gpuspawner.web.form import describe_launch, render_form
+from gpuspawner.web.offers import GB, data_of
 from gpuspawner.web.options import options_from_form, posted
 
 DAY = date(2026, 11, 23)
@@ -63,7 +65,7 @@ class Fields(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        self.texts.append(" ".join(data.split()))
 
     def inputs(self, name: str) -> list[dict[str, str | None]]:
         return [attrs for tag, attrs in self.tags if tag == "input" and attrs.get("name") == name]
@@ -233,6 +235,55 @@ def test_free_gpus_are_told_on_the_card() -> None:
         texts = Fields(render_form(entitlements("ada", {"everyone"}, SETTINGS, [], known, DAY))).texts
         assert {words, "all 4 taken"} <= set(texts)
     assert not [text for text in Fields(render()).texts if "free now" in text]
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (Availability(State.FREE, ""), "3 of 8 free now"),
+        (Availability(State.BUSY, ""), "3 of 8 free, but no node has room for this now"),
+        (Availability(State.NEEDS_NODE, ""), "a node is added when you start, which takes minutes"),
+        (Availability(State.MISCONFIGURED, "", Part.LABEL), "not available here: no node can run it"),
+    ],
+)
+def test_the_card_of_a_gpu_class_says_whether_a_launch_could_start_now(known: Availability, words: str) -> None:
+    small, medium = SETTINGS.catalog.offers()
+    capacity = Capacity({small: OfferCapacity(free=3, total=8), medium: OfferCapacity()}, live=True, cluster_wide=True)
+    states = {("everyone", "pytorch", "small"): known}
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], capacity, DAY, availability=states)
+    fields = Fields(render_form(offers))
+    assert words in fields.texts
+    assert [data["startable"] for data in _classes(offers) if data["name"] == "small"] == [known.state is State.FREE]
+
+
+def _classes(offers: Sequence[WorkspaceOffer]) -> list[dict[str, Any]]:
+    return [one for offer in data_of(offers, GB) for p in offer["profiles"] for one in p["gpuClasses"]]
+
+
+def test_the_form_does_not_begin_with_a_class_that_no_node_can_run() -> None:
+    small, medium = SETTINGS.catalog.offers()
+    capacity = Capacity({small: OfferCapacity(), medium: OfferCapacity(total=8)}, live=True)
+    dead = {("cse151a", "pytorch", "small"): Availability(State.MISCONFIGURED, "", Part.RESOURCE)}
+    nothing: dict[tuple[str, str, str], Availability] = {}
+    for states, first in ((nothing, "small"), (dead, "medium")):
+        (offer,) = entitlements("ada", {"cse151a"}, SETTINGS, [], capacity, DAY, availability=states)
+        assert next(p.gpu_class for p in offer.profiles if p.name == "pytorch") == first
+
+
+def test_the_form_says_where_only_the_hub_s_own_servers_are_counted() -> None:
+    words = "Only the servers of this hub are counted: what others in the cluster use is not seen."
+    small = next(iter(SETTINGS.catalog.offers()))
+    for cluster_wide in (False, True):
+        capacity = Capacity({small: OfferCapacity(free=3, total=8)}, live=True, cluster_wide=cluster_wide)
+        texts = Fields(render_form(entitlements("ada", {"everyone"}, SETTINGS, [], capacity, DAY))).texts
+        assert (words in texts) == (not cluster_wide)
+    assert words not in Fields(render()).texts, "where nothing is known, nothing is counted"
+
+
+def test_an_environment_without_gpu_that_has_no_room_says_so() -> None:
+    states = {("everyone", "writing", ""): Availability(State.BUSY, "")}
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], Capacity(live=True), DAY, availability=states)
+    assert "no room now: your server waits for some" in Fields(render_form(offers)).texts
 
 
 def test_amounts_in_gib_are_shown_and_posted_in_gib() -> None:

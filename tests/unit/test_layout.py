@@ -39,7 +39,7 @@ PURE = [
 PURE_IMPORTS = {
     "collections", "contextlib", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "hashlib", "itertools",
     "json", "re", "typing", "zoneinfo", "copy", "math", "functools", "enum", "operator", "bisect", "string",
-    "pydantic", "pydantic_core",
+    "types", "pydantic", "pydantic_core",
 }  # fmt: skip
 JUPYTERHUB = {"jupyterhub", "oauthenticator", "nativeauthenticator", "traitlets"}
 KUBERNETES = {"kubernetes", "kubernetes_asyncio"}

@@ -106,6 +106,9 @@ function start(root, data) {
     card.querySelector("input").disabled = off;
     fill(card.querySelector("[data-gs-reason]"), choice.reason);
     fill(card.querySelector("[data-gs-held]"), off ? "" : choice.held);
+    const free = card.querySelector("[data-gs-free]");
+    fill(free, choice.free);
+    free?.classList.toggle("gs-taken", !choice.startable);
   }
 
   function summarise() {
