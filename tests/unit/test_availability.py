@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 from test_inventory import inventory, node, pod
 
@@ -269,7 +270,7 @@ patches = st.sampled_from(
     [
         {},
         {"spec": {"nodeSelector": {"pool": "gpu"}}},
-        {"spec": {"tolerations": [{"operator": "Exists"}]}},
+        {"spec": {"tolerations": [{"key": "team", "operator": "Exists"}]}},
         {"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{"matchExpressions": [{"key": "cpus", "operator": "Gt", "values": ["4"]}]},
                                   {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]
@@ -278,6 +279,7 @@ patches = st.sampled_from(
 )  # fmt: skip
 
 
+@effort(max_examples=300, deadline=None)
 @given(
     st.lists(node_manifests, max_size=3, unique_by=lambda n: n["metadata"]["name"]),
     patches,
