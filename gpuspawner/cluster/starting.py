@@ -25,6 +25,7 @@ from .wire import ApiError, UnreachableError
 __all__ = ["log_tail", "until_answering", "until_ready"]
 
 _LOG_PATIENCE = 5.0
+_LAST_WORD = 2.0
 _SERVER_ERROR = 500
 
 
@@ -156,7 +157,12 @@ async def until_answering(view: View, client: Client, pod: PodRecord, url: str, 
     if answer in done:
         return
     if end in done:
-        last = end.result() or view.last(*pod.key) or pod
+        last = end.result()
+        if last is not None and not last.ended:  # why it ended may be told only with the end of the whole pod
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD):
+                    last = await view.wait_for(*pod.key, lambda now: now.ended, uid=pod.uid)
+        last = last or view.last(*pod.key) or pod
         raise await _with_log(ended(last), client, last)
     raise SilentError(round(timeout), await log_tail(client, pod))
 

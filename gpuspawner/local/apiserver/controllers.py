@@ -7,6 +7,7 @@ from typing import Any
 
 from gpuspawner.local.apiserver.device_claims import DeviceClaims
 from gpuspawner.local.apiserver.ephemeral import EphemeralClaims
+from gpuspawner.local.apiserver.lost_nodes import LostNodes
 from gpuspawner.local.apiserver.quota import QuotaController
 from gpuspawner.local.apiserver.resources import RESOURCES
 from gpuspawner.local.apiserver.status import StatusError
@@ -33,7 +34,8 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
     """
     namespaces, claims = _Namespaces(store, ca), _Claims(store)
     devices, ephemeral = DeviceClaims(store), EphemeralClaims(store)
-    controllers = (namespaces, claims, devices, QuotaController(store), _Owners(store), ephemeral, _Events(store))
+    others = (QuotaController(store), _Owners(store), ephemeral, _Events(store), LostNodes(store))
+    controllers = (namespaces, claims, devices, *others)
 
     def on_change(resource: str, type_: str, obj: Object) -> None:
         for controller in controllers:
