@@ -64,8 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--from-kubespawner",
         action="store_true",
-        help="print what the file says of KubeSpawner as a configuration of gpuspawner, with a comment on what is not "
-        "the same",
+        help="print what the file, or values of Zero-to-JupyterHub in YAML, say of KubeSpawner as a configuration of "
+        "gpuspawner, with a comment on what is not the same",
     )
     check.add_argument(
         "--cluster",

@@ -12,11 +12,12 @@ from gpuspawner.cli.check import cannot_be_run
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.config import load_settings
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.migration.chart import is_values, traits_of_values
 from gpuspawner.migration.rendering import render
 from gpuspawner.migration.traits import DEFAULTS
 from gpuspawner.migration.translation import translate
 
-__all__ = ["kubespawner_traits", "read_config", "run"]
+__all__ = ["kubespawner_traits", "read_config", "read_values", "run"]
 
 
 def run(path: Path) -> int:
@@ -24,10 +25,15 @@ def run(path: Path) -> int:
 
     A word on what is left to do goes to standard error, so that standard output is a file.
     """
-    traits = kubespawner_traits(read_config(path))
+    traits, remarks = (
+        read_values(path) if path.suffix in (".yaml", ".yml") else (kubespawner_traits(read_config(path)), [])
+    )
     if not traits:
         raise CommandError(f"{path} says nothing of KubeSpawner: there is no c.KubeSpawner section to translate.")
-    translation = translate(traits)
+    try:
+        translation = translate(traits, remarks)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CommandError(f"{path}: KubeSpawner could not use it either: {type(error).__name__}: {error}") from error
     problems: list[str] = []
     try:
         load_settings(translation.section)
@@ -54,6 +60,27 @@ def read_config(path: Path) -> Config:
         return PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
     except Exception as error:
         raise cannot_be_run(path, error) from error
+
+
+def read_values(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """What values of Zero-to-JupyterHub's chart say of KubeSpawner, by trait, and remarks on the rest.
+
+    Raises
+    ------
+    CommandError
+        The file is missing, or holds no such values.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise CommandError(f"there is no file {path}. Name the chart's values.", status=2)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise CommandError(f"{path} is no YAML: {error}", status=2) from error
+    if not is_values(values):
+        raise CommandError(f"{path} has neither singleuser nor hub.config: these are no values of Zero-to-JupyterHub.")
+    return traits_of_values(values)
 
 
 def kubespawner_traits(config: Config) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def variants_of(base: Traits) -> list[Variant]:
     if callable(entries):
         base.say(
             "profile_list",
-            "is a function: put the profiles it returns into workspaces, whose members are offered them.",
+            "is a function: c.GPUSpawner.profiles may be one; or workspaces name the profiles of their members.",
         )
         entries = []
     if isinstance(entries, Mapping):
@@ -85,7 +85,7 @@ def _variants(entry: Mapping[str, Any], base: Traits, names: set[str]) -> Iterat
         answers = [traits.overridden(choice.override, place) for choices in ranged.values() for choice in choices]
         for choices in ranged.values():
             traits = traits.overridden(choices[0].override, place)
-        parts = [str(entry.get("slug") or title), *(choice.name for choice in combination)]
+        parts = [str(entry.get("slug") or _text(title)), *(choice.name for choice in combination)]
         titles = ", ".join(_text(choice.title) for choice in combination)
         yield Variant(
             _free_name("-".join(parts), names),
@@ -174,4 +174,5 @@ def _free_name(text: str, names: set[str]) -> str:
 
 def _text(html: str) -> str:
     """KubeSpawner's form shows these texts as HTML, ours as text."""
-    return " ".join(unescape(re.sub("<[^>]*>", " ", html)).split())
+    bare = re.sub("<[^>]*>", " ", re.sub("</?(a|b|code|em|i|small|span|strong)\\b[^>]*>", "", html))
+    return " ".join(unescape(bare).split())

@@ -7,7 +7,7 @@ __all__ = ["REASONS"]
 _SLOW_SPAWN = "is not needed: the page of a launch says what it waits for, from the first second."
 _FORM = "has no equivalent: the form is gpuspawner's own; JupyterHub.template_paths can change its template."
 _ADDRESS = "has no equivalent: the hub reaches servers by the address of their pod or, with services, by a name."
-_REQUESTS = "is not needed: requests are repeated until the launch's own deadline, start_timeout."
+_REQUESTS = "is not needed: requests are repeated until the launch's own deadline."
 
 REASONS: Mapping[str, str] = {
     "additional_profile_form_template_paths": _FORM,
@@ -35,5 +35,6 @@ REASONS: Mapping[str, str] = {
     "slow_spawn_message": _SLOW_SPAWN,
     "slow_spawn_message_frequency": _SLOW_SPAWN,
     "slow_spawn_message_threshold": _SLOW_SPAWN,
+    "start_timeout": "is not needed: wait and deadlines of a profile say how long a launch may take.",
 }
 """Traits that are not taken over, each with the end of a sentence that begins with its name."""

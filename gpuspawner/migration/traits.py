@@ -89,7 +89,7 @@ INHERITED = frozenset(
         "auth_state_hook", "consecutive_failure_limit", "debug", "default_url", "disable_user_config", "env_keep",
         "group_overrides", "http_timeout", "hub_connect_url", "ip", "notebook_dir", "oauth_client_allowed_scopes",
         "oauth_roles", "poll_interval", "poll_jitter", "port", "post_stop_hook", "pre_spawn_hook",
-        "progress_ready_hook", "server_token_scopes", "ssl_alt_names", "ssl_alt_names_include_local", "start_timeout",
+        "progress_ready_hook", "server_token_scopes", "ssl_alt_names", "ssl_alt_names_include_local",
     }
 )  # fmt: skip
 """JupyterHub's own: every spawner has them, and they mean the same here."""

@@ -23,7 +23,7 @@ _OF_THE_HUB = (
     "dns_name", "enable_user_namespaces", "image_pull_secrets", "k8s_api", "namespace", "pvc_", "services_",
     "slug_scheme", "storage_", "user_namespace_",
 )  # fmt: skip
-_IN_POD = ("default_url", "notebook_dir")
+_OF_PROFILES = ("default_url", "http_timeout", "notebook_dir")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class Translation:
     remarks: tuple[tuple[str, str], ...]
 
 
-def translate(values: Mapping[str, Any]) -> Translation:
+def translate(values: Mapping[str, Any], said: Iterable[tuple[str, str]] = ()) -> Translation:
     """Say what KubeSpawner's traits say, as far as gpuspawner can.
 
-    ``values`` are the traits that the hub sets, by name, those of ``c.Spawner`` among them.
+    ``values`` are the traits that the hub sets, by name, those of ``c.Spawner`` among them; ``said`` are remarks that
+    are made already.
     """
-    remarks = Remarks()
+    remarks = Remarks(list(said))
     base = Traits(values, remarks)
     storage = take_storage(base)
     classes = Classes()
@@ -96,6 +97,7 @@ def _profile(
         "gpu_classes": names,
         "gpus": _range(counts, int) if names else None,
         "runtime": _runtime(traits),
+        "deadlines": {"answer": traits.set["http_timeout"]} if traits.of_profile("http_timeout") else None,
         "pod": patch,
     }
     if gpus is None and not names and _on_gpu_nodes(traits):
@@ -182,7 +184,7 @@ def _remark_on_profile_traits(traits: Traits, base: Traits) -> None:
             traits.say(name, REASONS[name])
         elif name.startswith(_OF_THE_HUB):
             traits.say(name, "is the same for all profiles here; a patch of the pod can mount another volume.")
-        elif name in INHERITED and name not in _IN_POD:
+        elif name in INHERITED and name not in _OF_PROFILES:
             traits.say(name, "is the same for all profiles here.")
         elif name not in INHERITED and name not in DEFAULTS:
             traits.say(name, "is no trait of KubeSpawner 7.1.")

@@ -6,7 +6,7 @@ import pytest
 
 from gpuspawner.cli import main
 
-HUBS = sorted((Path(__file__).parent.parent / "data" / "kubespawner").glob("*.py"))
+HUBS = sorted((Path(__file__).parent.parent / "data" / "kubespawner").glob("*.*"))
 
 
 @pytest.mark.parametrize("hub", HUBS, ids=lambda path: path.stem)
@@ -73,3 +73,31 @@ def test_models_of_the_kubernetes_client_are_manifests(tmp_path: Path, capsys: p
     said = capsys.readouterr().out
     assert '"capabilities": {"add": ["NET_ADMIN"]}' in said
     assert '"runAsNonRoot": False' in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("values.yaml", "proxy: {}", "no values of Zero-to-JupyterHub"),
+        ("values.yaml", "a: [", "is no YAML"),
+        ("hub.py", "c.KubeSpawner.volumes = [1]", "KubeSpawner could not use it either"),
+        ("hub.py", "import no_such_module", "line 1, cannot be run: ModuleNotFoundError"),
+    ],
+)
+def test_what_cannot_be_translated_is_said_in_one_sentence(
+    name: str, text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = tmp_path / name
+    hub.write_text(text)
+    assert main(["check", "--from-kubespawner", str(hub)]) > 0
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_values_of_the_chart_are_translated_as_far_as_they_are_values(capsys: pytest.CaptureFixture[str]) -> None:
+    hub = next(path for path in HUBS if path.suffix == ".yaml")
+    assert main(["check", "--from-kubespawner", str(hub)]) == 0
+    said = capsys.readouterr().out
+    assert "# - hub.extraConfig is Python" in said
+    assert '"claim": "claim-{username}"' in said

@@ -27,7 +27,7 @@ class Ours:
         asked = parse_request(options, workspaces=["everyone"], settings=self.settings, day=MONDAY, **who)
         self.granted = admit(asked, self.settings, [], Capacity(), MONDAY)
         environment = section.get("environment", {})
-        running = Server({name: str(value) for name, value in environment.items()}, None, [], templates=environment)
+        running = Server(environment, None, [], templates=environment)
         self.pod: dict[str, Any] = build_pod(self.granted, running, self.settings)
         self.claim = build_claim(user, self.settings, server=server, workspace="everyone", profile=asked.profile)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from from_kubespawner import Ours, Theirs
 
-from gpuspawner.cli.from_kubespawner import kubespawner_traits, read_config
+from gpuspawner.cli.from_kubespawner import kubespawner_traits, read_config, read_values
 from gpuspawner.config import load_settings
 from gpuspawner.migration.traits import Remarks, Traits
 from gpuspawner.migration.translation import Translation, translate
@@ -22,6 +22,8 @@ LAUNCHES = [
      {"profile": "cpu-rocker", "cpu": 4, "memory": "16Gi"}),
     ("profile_options", {"profile": "gpu", "card": "t4"}, {"profile": "gpu", "gpu_class": "nvidia-tesla-t4"}),
     ("profile_options", {"profile": "gpu", "card": "a100"}, {"profile": "gpu", "gpu_class": "nvidia-tesla-a100"}),
+    ("values", {"profile": "standard"}, {"profile": "standard"}),
+    ("values", {"profile": "a100-40-gb", "image": "tf"}, {"profile": "a100-40-gb-tf"}),
     ("old_names", {"profile": "b-sudo"}, {"profile": "b-sudo"}),
     ("old_names", {"profile": "a-mig"}, {"profile": "a-mig"}),
     ("old_names", {"profile": "a-mig", "slices": "two"}, {"profile": "a-mig", "gpus": 2}),
@@ -36,6 +38,8 @@ OUR_LABELS = {
 
 
 def traits_of(hub: str) -> dict[str, Any]:
+    if hub == "values":
+        return read_values(HUBS / "values.yaml")[0]
     return kubespawner_traits(read_config(HUBS / f"{hub}.py"))
 
 
@@ -116,7 +120,7 @@ async def test_the_pods_of_every_profile_are_the_same(
             assert labels.get(name) == value
 
 
-@pytest.mark.parametrize("hub", ["z2jh", "profile_options", "old_names"])
+@pytest.mark.parametrize("hub", ["z2jh", "values", "profile_options", "old_names"])
 def test_a_translation_has_no_mistake(hub: str) -> None:
     settings = load_settings(translated(hub).section)
     assert not settings.notices
@@ -163,7 +167,7 @@ def test_text_of_the_form_is_text_and_no_html() -> None:
     [
         ("profile_options", "c.KubeSpawner.modify_pod_hook", ""),
         ("profile_options", "profile 'GPU'.environment", "is a function"),
-        ("profile_options", "profile 'GPU'.start_timeout", "the same for all profiles"),
+        ("profile_options", "profile 'GPU'.start_timeout", "wait and deadlines"),
         ("profile_options", "profile 'CPU'.profile_options.image.unlisted_choice", "type a value"),
         ("profile_options", "profile 'CPU'.allowed_groups", "workspace"),
         ("z2jh", "c.KubeSpawner.cpu_limit", "always has a limit of CPU; it is 1 core"),
