@@ -28,6 +28,7 @@ __all__ = [
     "UserNamespaces",
     "load_settings",
     "section_of",
+    "with_profiles",
 ]
 
 M = TypeVar("M", bound=BaseModel)
@@ -123,6 +124,8 @@ class Settings:
     off_peak: OffPeak | None
     fallback_after: int | None
     notices: tuple[str, ...]
+    profiles_by_user: bool = False
+    """Whether profiles are worked out for each user; the catalog then has none until :func:`with_profiles`."""
 
     def patches(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Every patch of the pod, with its place in the section."""
@@ -136,7 +139,10 @@ class Settings:
                 yield f"{key}[{name!r}].pod", entry.pod
 
 
-_KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices"} | {"gpu_classes", "profiles"}
+_KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices", "profiles_by_user"} | {
+    "gpu_classes",
+    "profiles",
+}
 
 
 def section_of(config: Config) -> dict[str, Any]:
@@ -167,6 +173,21 @@ def load_settings(section: Mapping[str, Any], inherited: Collection[str] | None 
     return _Loader(section, inherited).load()
 
 
+def with_profiles(settings: Settings, profiles: Any) -> Settings:
+    """``settings`` with these profiles, written as in ``c.GPUSpawner.profiles``, in place of its own.
+
+    Raises
+    ------
+    ConfigurationError
+        With one line per mistake in them.
+    """
+    classes = settings.catalog.gpu_classes
+    loader = _Loader({"profiles": profiles, "gpu_classes": {name: {} for name in classes}}, None)
+    made = replace(settings, catalog=Catalog(classes, loader.profiles()))
+    loader.check(made)
+    return made
+
+
 class _Loader:
     def __init__(self, section: Mapping[str, Any], inherited: Collection[str] | None) -> None:
         self.section = section
@@ -175,7 +196,7 @@ class _Loader:
 
     def load(self) -> Settings:
         self._check_keys()
-        catalog = Catalog(self._named("gpu_classes", GPUClass), self._named("profiles", Profile))
+        catalog = Catalog(self._named("gpu_classes", GPUClass), self.profiles())
         workspaces = self._named("workspaces", Workspace)
         off_peak = self._model("off_peak", OffPeak)
         timezone = self._timezone("timezone", self.section.get("timezone", "UTC"))
@@ -197,12 +218,21 @@ class _Loader:
             off_peak=off_peak,
             fallback_after=self._value("fallback_after", Seconds | None, FALLBACK_AFTER),
             notices=(),
+            profiles_by_user=callable(self.section.get("profiles")),
         )
+        self.check(settings)
+        return replace(settings, notices=(*not_enforced(settings), *hardly_meant(settings)))
+
+    def profiles(self) -> dict[str, Profile]:
+        """The profiles; none where they are a function of the user."""
+        return {} if callable(self.section.get("profiles")) else self._named("profiles", Profile)
+
+    def check(self, settings: Settings) -> None:
+        """Raise ``ConfigurationError`` for all mistakes, also those between the parts."""
         self._check_references()
         self._check_patches(settings)
         if self.problems:
             raise ConfigurationError(self.problems)
-        return replace(settings, notices=(*not_enforced(settings), *hardly_meant(settings)))
 
     def _user_namespaces(self) -> UserNamespaces | None:
         if self.section.get("user_namespaces") is None:
@@ -328,6 +358,8 @@ def not_enforced(settings: Settings) -> Iterator[str]:
 def hardly_meant(settings: Settings) -> Iterator[str]:
     """What is allowed but cannot have the effect that its words suggest."""
     for space in settings.workspaces.values():
+        if settings.profiles_by_user:
+            continue
         path = f"{_SECTION}.workspaces[{space.name!r}]"
         profiles = settings.catalog.profiles
         offered = [profiles[name] for name in (profiles if space.profiles is None else space.profiles)]

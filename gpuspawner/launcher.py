@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -63,6 +64,7 @@ class _Launch:
     id: str
     tell: Callable[[Progress], None]
     modify: ModifyPod | None
+    settings: Settings
 
 
 class Launcher:
@@ -75,6 +77,8 @@ class Launcher:
     owned
         Whether the hub knows a server (user name, server name) as running or starting. A pod with this hub's label
         that is neither known nor being launched is a leftover of a crash, and is deleted.
+    pod_tls
+        How to speak with servers that speak HTTPS (JupyterHub's internal_ssl).
     """
 
     def __init__(
@@ -83,12 +87,13 @@ class Launcher:
         *,
         owned: Callable[[str, str], bool],
         client: Client | None = None,
+        pod_tls: ssl.SSLContext | None = None,
         clock: Callable[[], datetime] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self.client = client or Client(Connection(**settings.connect.model_dump()))
+        self.client = client or Client(Connection(**settings.connect.model_dump()), pod_tls=pod_tls)
         self.view = View(
             self.client,
             settings.namespace,
@@ -160,10 +165,12 @@ class Launcher:
         timeout: float,
         *,
         modify: ModifyPod | None = None,
+        settings: Settings | None = None,
     ) -> PodRecord:
         """Admit a request, make its pod, and wait until it is ready.
 
-        ``modify`` may change the pod before it is made; what quota and placement rest on is put back.
+        ``modify`` may change the pod before it is made; what quota and placement rest on is put back. ``settings`` are
+        the hub's with the profiles of this user, where each has their own.
 
         Whatever ends this early, cancelling included, leaves no pod behind: it is deleted in the background, for as
         long as that takes, and goes on to count until it is gone.
@@ -176,10 +183,8 @@ class Launcher:
         """
         if not await self.synced(min(timeout, _FIRST_SYNC)) or not await self.view.answers(min(timeout, _BLIP)):
             raise self._blind()
-        key = (request.user, request.server)
-        granted = self.ledger.admit(
-            lambda usage: admit(request, self.settings, usage, self.capacity(), self.now().date())
-        )
+        key, settings = (request.user, request.server), settings or self.settings
+        granted = self.ledger.admit(lambda usage: admit(request, settings, usage, self.capacity(), self.now().date()))
         self._launching[key] = launch = uuid4().hex
         self._exits.pop(key, None)
         stopping = self._stopping.pop(key, None)
@@ -194,7 +199,7 @@ class Launcher:
 
         try:
             async with asyncio.timeout(timeout):
-                return await self._start(_Launch(request, server, launch, told, modify), granted)
+                return await self._start(_Launch(request, server, launch, told, modify, settings), granted)
         except BaseException as error:
             del self._launching[key]
             self.provision.doubt(request, server.user_id)
@@ -255,7 +260,8 @@ class Launcher:
     async def _start(self, under_way: "_Launch", granted: Granted) -> PodRecord:
         """Make the pod, again for another GPU class where that is free sooner, and wait until its server answers."""
         request, server, tell = under_way.request, under_way.server, under_way.tell
-        namespace, wait = self._namespace(request.user), self._room.wait(request, server.answers_within)
+        namespace = self._namespace(request.user)
+        wait = self._room.wait(request, server.answers_within, under_way.settings)
         try:
             await self.provision.prepare(request, server.user_id)
             await self._replace("secrets", namespace, build_secret(request.user, request.server, server, self.settings))
@@ -283,13 +289,15 @@ class Launcher:
 
     async def _place(self, under_way: "_Launch", granted: Granted, wait: Wait) -> PodRecord:
         """Make the pod of a grant and wait until it is ready. Raises ``MovedError`` where another grant is better."""
-        manifest = build_pod(granted, under_way.server, self.settings)
+        manifest = build_pod(granted, under_way.server, under_way.settings)
         if under_way.modify is not None:
-            manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, self.settings)
+            manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, under_way.settings)
         manifest["metadata"]["annotations"][LAUNCH] = under_way.id
         namespace, wake = self._namespace(granted.request.user), asyncio.Event()
         with self.events.follow(namespace, manifest["metadata"]["name"], wake.set) as follower:
-            pod = self.view.observe(await self._replace("pods", namespace, manifest))
+            made = await self._replace("pods", namespace, manifest)
+            pod = self.view.observe(made)
+            await self.provision.publish(granted.request, under_way.server, made)
             with wait.in_line(pod, granted):
                 try:
                     return await until_ready(

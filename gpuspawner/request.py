@@ -43,10 +43,10 @@ class LaunchRequest:
 
 
 def profiles_of(workspace: Workspace, settings: Settings) -> dict[str, Profile]:
-    """The profiles on offer in a workspace, in its order."""
+    """The profiles on offer in a workspace, in its order; a user's own profiles may lack some of them."""
     profiles = settings.catalog.profiles
     names = profiles if workspace.profiles is None else workspace.profiles
-    return {name: profiles[name] for name in names}
+    return {name: profiles[name] for name in names if name in profiles}
 
 
 def grants(workspace: Workspace, profile: Profile, day: date) -> tuple[str, ...]:

@@ -2,29 +2,33 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Command
+from jupyterhub.utils import make_ssl_context
 from sqlalchemy.orm import Session
+from tornado.web import HTTPError
 from traitlets import Any as AnyTrait
-from traitlets import Bool, Callable, Dict, List, Unicode, default
+from traitlets import Bool, Callable, Dict, List, Unicode, Union, default
 
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.companions import namespace_of
-from gpuspawner.config import DNS_NAME, FALLBACK_AFTER, Settings, load_settings
+from gpuspawner.companions import dns_name, namespace_of
+from gpuspawner.config import DNS_NAME, FALLBACK_AFTER, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
-from gpuspawner.errors import ClusterError, LaunchError
+from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.request import LaunchRequest, parse_request
+from gpuspawner.server import CERTIFICATES_PATH
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted
 
@@ -38,6 +42,15 @@ _RECOVERY = 1800
 _WATCHED = 30.0
 """Seconds after which the member of a launch may have stopped to watch it."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class ProfilesError(LaunchError):
+    """The administrator's function that returns a user's profiles failed, or returned what is none."""
+
+    code = "profiles"
+
+    def __init__(self) -> None:
+        super().__init__("the profiles on offer to you cannot be told.", "Tell the administrator; the log has it.")
 
 
 class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
@@ -57,8 +70,11 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             }
         """
     ).tag(config=True)
-    profiles = Dict(
-        help="""Profiles by name: an image, and how much of the machine it may take.
+    profiles = Union(
+        [Dict(), Callable()],
+        default_value={},
+        help="""Profiles by name: an image, and how much of the machine it may take. Or a function, async or not, of
+        the spawner that returns them, so that each user has their own.
 
         For example::
 
@@ -72,7 +88,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
                     "gpus": {"default": 1, "max": 1},
                 },
             }
-        """
+        """,
     ).tag(config=True)
     workspaces = Dict(
         help="""Workspaces by name: who may have what.
@@ -226,6 +242,8 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     """What is being started, in words, for the page of a launch under way."""
 
     _launch_feed: Feed | None = None
+    _certificates: Mapping[str, str] = MappingProxyType({})
+    _mine: Settings | None = None
     _withdrawn = False
     _stop_wanted = False
     _ending: Ending | None = None
@@ -257,6 +275,16 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     @default("port")
     def _default_port(self) -> int:
         return 8888
+
+    @default("ssl_alt_names")
+    def _default_ssl_alt_names(self) -> list[str]:
+        pod, namespace = pod_name(self.user.name, self.name), namespace_of(self.user.name, self.settings)
+        host = dns_name(self.user.name, self.name, self.settings)
+        return [f"DNS:{name}" for name in (host, pod, f"{pod}.{namespace}", f"{pod}.{namespace}.svc")]
+
+    @default("ssl_alt_names_include_local")
+    def _default_ssl_alt_names_include_local(self) -> bool:
+        return False
 
     @default("start_timeout")
     def _default_start_timeout(self) -> int:
@@ -291,7 +319,14 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         shared: dict[str, Any] = self.user.settings
         launcher = shared.get(_LAUNCHER)
         if launcher is None:
-            launcher = shared[_LAUNCHER] = Launcher(self._load_settings(), owned=self._owned_by_hub())
+            launcher = shared[_LAUNCHER] = Launcher(
+                self._load_settings(),
+                owned=self._owned_by_hub(),
+                pod_tls=make_ssl_context(
+                    *(self.user.settings.get(f"internal_ssl_{part}") for part in ("key", "cert")),
+                    cafile=self.user.settings.get("internal_ssl_ca"),
+                ),
+            )
             launcher.begin()
         return launcher
 
@@ -304,6 +339,23 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         for notice in settings.notices:
             self.log.warning("gpuspawner: %s", notice)
         return settings
+
+    async def _my_settings(self) -> Settings:
+        """The hub's settings, with the profiles of this user as they are now. Raises ``ProfilesError``."""
+        settings = self.settings
+        if settings.profiles_by_user:
+            try:
+                found = self.profiles(self)
+                settings = with_profiles(settings, await found if isawaitable(found) else found)
+            except Exception as error:
+                self.log.exception("%s: error in c.GPUSpawner.profiles", self._log_name)
+                raise ProfilesError from error
+        self._mine = settings
+        return settings
+
+    @property
+    def _settings_of_user(self) -> Settings:
+        return self._mine or self.settings
 
     def _owned_by_hub(self) -> Any:
         """Whether JupyterHub's database knows a server as running or starting; survives this spawner."""
@@ -321,10 +373,14 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         await launcher.synced(_FIRST_SYNC)
         refused = posted()
         server = refused.server if refused else self.name
+        try:
+            settings = await self._my_settings()
+        except LaunchError as error:
+            raise HTTPError(500, "%s", error.sentence) from None
         mine = entitlements(
             self.user.name,
             current_workspaces(self.user, launcher.now()),
-            launcher.settings,
+            settings,
             launcher.usage(),
             launcher.capacity(),
             launcher.now().date(),
@@ -345,10 +401,11 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         if configured != self._resolved_timeout:
             self._longest = configured
         try:
+            await self._my_settings()
             request = self._request()
         except LaunchError:
             return  # start() tells it
-        deadlines = self.settings.catalog.profiles[request.profile].deadlines
+        deadlines = self._settings_of_user.catalog.profiles[request.profile].deadlines
         phases = request.wait + deadlines.total + self._answers_within(request)
         seconds: int = min(self._longest, phases + _MARGIN)
         self.start_timeout = self._resolved_timeout = seconds
@@ -363,13 +420,10 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
         self._stop_wanted, self._ending = False, None
         began = time.monotonic()
         try:
-            if self.internal_ssl:
-                raise ClusterError(
-                    "internal_ssl is on, which gpuspawner does not support.", "Tell the administrator of this hub."
-                )
+            settings = await self._my_settings()
             request = self._request()
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
-            self.launch_summary = describe_launch(request, self.settings.catalog)
+            self.launch_summary = describe_launch(request, settings.catalog)
             server = self._notebook_server(self._answers_within(request))
             pod = await self.launcher.launch(
                 request,
@@ -377,6 +431,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
                 self._launch_feed.tell,
                 timeout=self.start_timeout - 5,
                 modify=None if self.modify_pod_hook is None else self._modify_pod,
+                settings=settings,
             )
         except LaunchError as error:
             self._forget_options()
@@ -481,6 +536,17 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             raise HookError(type(error).__name__) from error
         return pod if changed is None else changed
 
+    def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
+        """Read the certificates that JupyterHub has made; the server finds them where its Secret is mounted."""
+        trusted = (paths["cafile"], self.internal_trust_bundles["hub-ca"])
+        self._certificates = {
+            "ssl.key": Path(paths["keyfile"]).read_text(),
+            "ssl.crt": Path(paths["certfile"]).read_text(),
+            "notebooks-ca_trust.crt": "\n".join(Path(file).read_text().strip() for file in trusted) + "\n",
+        }
+        files = zip(("keyfile", "certfile", "cafile"), self._certificates, strict=True)
+        return {kind: f"{CERTIFICATES_PATH}/{name}" for kind, name in files}
+
     def _watch_for_end(self) -> None:
         """Tell JupyterHub at once when the pod ends, instead of at its next poll."""
         self._pod_runs = True
@@ -497,13 +563,13 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             user=self.user.name,
             server=self.name,
             workspaces=current_workspaces(self.user, self.launcher.now()),
-            settings=self.settings,
+            settings=self._settings_of_user,
             day=self.launcher.now().date(),
         )
 
     def _answers_within(self, request: LaunchRequest) -> int:
         """Seconds a server whose process runs may take to answer."""
-        answer = self.settings.catalog.profiles[request.profile].deadlines.answer
+        answer = self._settings_of_user.catalog.profiles[request.profile].deadlines.answer
         return int(self.http_timeout) if answer is None else answer
 
     def _notebook_server(self, answers_within: int) -> Server:
@@ -516,4 +582,11 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             answers_within,
             templates={key: value for key, value in self.environment.items() if isinstance(value, str | dict)},
             user_id=self.user.id,
+            host=dns_name(self.user.name, self.name, self.settings) if self._has_service else "",
+            certificates=self._certificates,
+            https=self.internal_ssl,
         )
+
+    @property
+    def _has_service(self) -> bool:
+        return bool(self.internal_ssl or self.settings.services)

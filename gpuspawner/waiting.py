@@ -38,8 +38,9 @@ class MovedError(Exception):
 class Wait:
     """The wait of one launch, whichever pods it makes: what is left of its deadlines, and what it has given up."""
 
-    def __init__(self, room: "WaitingRoom", request: LaunchRequest, stopwatch: Stopwatch) -> None:
+    def __init__(self, room: "WaitingRoom", request: LaunchRequest, stopwatch: Stopwatch, settings: Settings) -> None:
         self.request = request
+        self._settings = settings
         self.stopwatch = stopwatch
         self._room = room
         self._granted: Granted | None = None
@@ -77,7 +78,7 @@ class Wait:
             self._hopeless.update(granted.gpu_classes)
         elif waited < after:
             return after - waited
-        found = self._room.elsewhere(self.request, granted, hopeless=self._hopeless)
+        found = self._room.elsewhere(self.request, granted, self._settings, hopeless=self._hopeless)
         if found is None:
             return _LOOK_ELSEWHERE
         raise MovedError(found, self._moved(granted, found, waited))
@@ -146,9 +147,9 @@ class WaitingRoom:
             return Outlook(len(asks) - 1, others)
         return Outlook(len(asks) - 1, others, datetime.fromtimestamp(by, now.tzinfo), by - now.timestamp())
 
-    def wait(self, request: LaunchRequest, answers_within: float) -> Wait:
+    def wait(self, request: LaunchRequest, answers_within: float, settings: Settings) -> Wait:
         """A launch begins to wait: with the deadlines of its profile, and as long as its member agreed to."""
-        deadlines = self.settings.catalog.profiles[request.profile].deadlines
+        deadlines = settings.catalog.profiles[request.profile].deadlines
         seconds = {
             Stage.PLACE: request.wait,
             Stage.NODE: deadlines.node,
@@ -157,7 +158,7 @@ class WaitingRoom:
             Stage.SETUP: deadlines.setup,
             Stage.ANSWER: answers_within,
         }
-        return Wait(self, request, Stopwatch(seconds, impossible=deadlines.impossible))
+        return Wait(self, request, Stopwatch(seconds, impossible=deadlines.impossible), settings)
 
     def titles(self, granted: Granted) -> str:
         """The classes of a grant, for people."""
@@ -169,7 +170,9 @@ class WaitingRoom:
         classes = (self.settings.catalog.gpu_classes[name] for name in request.gpu_classes)
         return [offer for gpu_class in classes for offer in gpu_class.accepts if offer not in tried]
 
-    def elsewhere(self, request: LaunchRequest, granted: Granted, *, hopeless: Collection[str] = ()) -> Granted | None:
+    def elsewhere(
+        self, request: LaunchRequest, granted: Granted, settings: Settings, *, hopeless: Collection[str] = ()
+    ) -> Granted | None:
         """Another grant of ``request`` than ``granted``, on GPUs that are free now and that nobody else waits for.
 
         It is held from now on, in place of the other. ``hopeless`` are classes that no node can satisfy: instead of
@@ -185,7 +188,7 @@ class WaitingRoom:
         capacity = replace(capacity, offers={**capacity.offers, **left})
         asked, day = replace(request, gpu_classes=classes), self._clock().date()
         try:
-            found = admit(asked, self.settings, self._ledger.usage(), capacity, day)
+            found = admit(asked, settings, self._ledger.usage(), capacity, day)
         except DeniedError:
             return None
         fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)

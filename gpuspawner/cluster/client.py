@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -55,6 +56,8 @@ class Client:
         Where the API is.
     timeout
         Seconds one request may take; watches have their own limits.
+    pod_tls
+        How to speak with servers in pods that speak HTTPS.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class Client:
         connection: Connection | None = None,
         *,
         timeout: float = 30.0,
+        pod_tls: ssl.SSLContext | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.connection = connection or Connection()
         self.timeout = timeout
         self._sleep = sleep
         self._session: tuple[RESTClientObject, Credentials] | None = None
+        self._pod_tls = pod_tls
         self._pods: aiohttp.ClientSession | None = None
         self._loaded = float("-inf")
         self._loading = asyncio.Lock()
@@ -206,7 +211,9 @@ class Client:
         """For requests to servers in pods: one session for all, without credentials; no connection is kept open."""
         if self._pods is None:
             self._pods = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True, resolver=aiohttp.ThreadedResolver()),
+                connector=aiohttp.TCPConnector(
+                    limit=0, force_close=True, resolver=aiohttp.ThreadedResolver(), ssl=self._pod_tls or True
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=10),
             )

@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
-from launching import environment, launch, named
+import pytest
+from launching import environment, launch, named, stop
 
+from gpuspawner.errors import ConfigurationError
 from gpuspawner.local.engine import Engine
 
 GPU = {"profile": "pytorch", "gpu_class": "small"}
@@ -58,3 +60,46 @@ async def test_the_words_of_a_hook_that_refuses_reach_the_member(start_gpu_hub: 
     await hub.login("ada", "x")
     assert "Sign the terms of use first: https://example.org/terms" in await launch(hub, "ada", GPU)
     assert not named(engine, "pods")
+
+
+CPU = {"image": "example.org/notebook:1"}
+
+
+async def test_profiles_may_be_a_function_of_the_user(start_gpu_hub: Any, engine: Engine) -> None:
+    ada = {"mine": {**CPU, "display_name": "Own", "pod": {"metadata": {"labels": {"for": "{username}"}}}}}
+
+    async def profiles(spawner: Any) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return ada if spawner.user.name == "ada" else {"plain": {**CPU, "display_name": "Plain"}}
+
+    hub = await start_gpu_hub(profiles=profiles)
+    pages = {name: await (await (await hub.login(name, "x")).get("spawn")).text() for name in ("ada", "bob")}
+    assert ('value="mine"' in pages["ada"], 'value="plain"' in pages["ada"]) == (True, False)
+    assert ('value="mine"' in pages["bob"], 'value="plain"' in pages["bob"]) == (False, True)
+    assert "is not on offer" in await launch(hub, "bob", {"profile": "mine"})
+    assert await launch(hub, "ada", {"profile": "mine"}) == ""
+    assert named(engine, "pods")["jupyter-ada"]["metadata"]["labels"]["for"] == "ada"
+    await stop(hub, "ada")
+    ada["other"] = ada.pop("mine")
+    assert "is not on offer" in await launch(hub, "ada", {"profile": "mine"})
+    assert await launch(hub, "bob", {}) == ""
+    assert named(engine, "pods")["jupyter-bob"]["metadata"]["labels"]["gpuspawner/profile"] == "plain"
+
+
+@pytest.mark.parametrize(
+    "profiles",
+    [lambda spawner: {"x": {"imaeg": "y"}}, lambda spawner: None, lambda spawner: 1 / 0],
+    ids=["mistake", "none", "error"],
+)
+async def test_a_function_of_profiles_that_fails_is_not_the_members_fault(start_gpu_hub: Any, profiles: Any) -> None:
+    hub = await start_gpu_hub(profiles=profiles)
+    person = await hub.login("ada", "x")
+    page = await person.get("spawn")
+    assert page.status == 500
+    assert "the profiles on offer to you cannot be told" in await page.text()
+    assert "Tell the administrator" in await launch(hub, "ada", {})
+
+
+async def test_the_rest_of_the_configuration_is_still_checked_at_the_start(start_gpu_hub: Any) -> None:
+    with pytest.raises(ConfigurationError, match="found 'huge', which is no GPU class"):
+        await start_gpu_hub(profiles=lambda spawner: {}, workspaces={"lab": {"quota": {"huge": 1}, "profiles": ["x"]}})

@@ -1,7 +1,8 @@
-"""A single-user server in twenty lines: says what JupyterHub asks for, and shows its environment at /env."""
+"""A single-user server in thirty lines: says what JupyterHub asks for, and shows its environment at /env."""
 
 import json
 import os
+import ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -24,4 +25,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-ThreadingHTTPServer((url.hostname or "127.0.0.1", url.port or 8888), Handler).serve_forever()
+server = ThreadingHTTPServer((url.hostname or "127.0.0.1", url.port or 8888), Handler)
+if "JUPYTERHUB_SSL_KEYFILE" in os.environ:
+    certificate, key, authorities = (
+        os.environ[f"JUPYTERHUB_SSL_{part}"] for part in ("CERTFILE", "KEYFILE", "CLIENT_CA")
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authorities)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
