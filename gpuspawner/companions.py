@@ -25,6 +25,7 @@ __all__ = [
     "build_service",
     "dns_name",
     "namespace_of",
+    "secret_variables",
     "variables_of",
 ]
 
@@ -86,8 +87,15 @@ def variables_of(
     return {**variables, "pvc_name": claim}
 
 
-def build_secret(user: str, name: str, server: Server, settings: Settings) -> dict[str, Any]:
-    """The Secret with what must not be read in the pod's spec: the server's API token and its certificates."""
+def build_secret(user: str, name: str, server: Server, settings: Settings) -> dict[str, Any] | None:
+    """The Secret with what must not be read in the pod's spec: the server's API token and its certificates.
+
+    None where there is nothing to keep from view.
+    """
+    hidden = secret_variables(settings)
+    data = {key: value for key, value in server.environment.items() if key in hidden} | dict(server.certificates)
+    if not data:
+        return None
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -96,11 +104,13 @@ def build_secret(user: str, name: str, server: Server, settings: Settings) -> di
             "name": pod_name(user, name),
             "labels": {**common_labels(settings), "component": COMPONENT, **owner_labels(user, name)},
         },
-        "stringData": {
-            **{key: value for key, value in server.environment.items() if key in SECRET_VARIABLES},
-            **server.certificates,
-        },
+        "stringData": data,
     }
+
+
+def secret_variables(settings: Settings) -> frozenset[str]:
+    """The variables of the environment that are in the Secret and not in the pod."""
+    return SECRET_VARIABLES if settings.token_in_secret else frozenset()
 
 
 def build_service(user: str, name: str, server: Server, settings: Settings, owner: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,7 @@ class Settings:
     pod_template: Mapping[str, Any]
     storage: Storage | None
     image_pull_secrets: tuple[str, ...]
+    token_in_secret: bool
     connect: Connect
     user_namespaces: UserNamespaces | None
     services: bool
@@ -211,6 +212,7 @@ class _Loader:
             pod_template=self._value("pod_template", PodPatch, {}),
             storage=None if self.section.get("storage", {}) is None else self._model("storage", Storage) or Storage(),
             image_pull_secrets=self._value("image_pull_secrets", tuple[SecretName, ...], ()),
+            token_in_secret=self._value("token_in_secret", bool, True),
             connect=self._model("connect", Connect) or Connect(),
             user_namespaces=self._user_namespaces(),
             services=self._value("services", bool, False),

@@ -113,6 +113,7 @@ class Launcher:
         self._launching: dict[Key, str] = {}
         self._stopping: dict[Key, asyncio.Task[Any]] = {}
         self._deleting: set[str] = set()
+        self._without_secret: set[Key] = set()
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
         self._exits: dict[Key, int] = {}
         self._causes: OrderedDict[Key, PodError] = OrderedDict()
@@ -264,7 +265,7 @@ class Launcher:
         wait = self._room.wait(request, server.answers_within, under_way.settings)
         try:
             await self.provision.prepare(request, server.user_id)
-            await self._replace("secrets", namespace, build_secret(request.user, request.server, server, self.settings))
+            await self._keep_secret(under_way, namespace)
             refusals = 0
             while True:
                 try:
@@ -374,7 +375,7 @@ class Launcher:
             pause = min(2 * pause, _LONGEST_PAUSE)
         if key not in self._launching:
             self.ledger.release(key)
-            if gone:
+            if gone and key not in self._without_secret:
                 await self._discard_secret(namespace, name)
 
     async def _delete_pod(self, pod: PodRecord, grace_seconds: int | None) -> None:
@@ -391,6 +392,14 @@ class Launcher:
             self._never_seen[launch] = None
             while len(self._never_seen) > _REMEMBERED:
                 self._never_seen.popitem(last=False)
+
+    async def _keep_secret(self, under_way: "_Launch", namespace: str) -> None:
+        request = under_way.request
+        secret = build_secret(request.user, request.server, under_way.server, self.settings)
+        if secret is None:
+            self._without_secret.add((request.user, request.server))
+        else:
+            await self._replace("secrets", namespace, secret)
 
     async def _discard_secret(self, namespace: str, name: str) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from gpuspawner.admission import Granted, Held
-from gpuspawner.companions import build_claim, build_secret, variables_of
+from gpuspawner.companions import build_claim, build_secret, secret_variables, variables_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.labels import (
@@ -27,7 +27,7 @@ from gpuspawner.names import expand, pod_name, safe_slug
 from gpuspawner.placement import place
 from gpuspawner.pod_patch import CONTAINER, check_pod, gpus_in
 from gpuspawner.quantity import parse_quantity
-from gpuspawner.server import CERTIFICATES_PATH, SECRET_VARIABLES, Server
+from gpuspawner.server import CERTIFICATES_PATH, Server
 from gpuspawner.storage import CERTIFICATES, claim_name, volumes_of
 from gpuspawner.strategic_merge import strategic_merge
 
@@ -199,7 +199,7 @@ def _spec(granted: Granted, server: Server, settings: Settings, variables: Mappi
             {
                 "name": CONTAINER,
                 "image": asked.image,
-                "env": _environment(granted, server, variables),
+                "env": _environment(granted, server, variables, secret_variables(settings)),
                 "ports": [{"name": "notebook-port", "containerPort": server.port}],
                 "resources": {"limits": resources, "requests": dict(resources)},
                 "securityContext": _security_context(),
@@ -248,14 +248,16 @@ def _volumes(
         raise DeniedError(f"{error}, and this hub keeps files in a folder of that name.", _NAME_REMEDY) from None
 
 
-def _environment(granted: Granted, server: Server, templated: Mapping[str, str]) -> list[dict[str, Any]]:
+def _environment(
+    granted: Granted, server: Server, templated: Mapping[str, str], hidden: frozenset[str]
+) -> list[dict[str, Any]]:
     """Kubernetes expands ``$(VAR)`` in values, so a literal ``$`` from JupyterHub is doubled.
 
     ``NVIDIA_VISIBLE_DEVICES`` is never JupyterHub's: with a GPU the device plugin sets it, and a value here would
     override that; without one, ``void`` hides the GPUs that older NVIDIA runtimes show to every container. AMD's and
     Intel's are seen only where their device plugin mounts them.
     """
-    plain = {key: value for key, value in server.environment.items() if key not in SECRET_VARIABLES and key != _VISIBLE}
+    plain = {key: value for key, value in server.environment.items() if key not in hidden and key != _VISIBLE}
     plain["GPUSPAWNER_WORKSPACE"] = granted.request.workspace
     plain["GPUSPAWNER_PROFILE"] = granted.request.profile
     if granted.placements:
@@ -270,7 +272,7 @@ def _environment(granted: Granted, server: Server, templated: Mapping[str, str])
         else:
             variables.append({"name": key, "value": str(written).replace("$", "$$")})
     user, name = granted.request.user, granted.request.server
-    for key in sorted(SECRET_VARIABLES & set(server.environment)):
+    for key in sorted(hidden & set(server.environment)):
         source = {"secretKeyRef": {"name": pod_name(user, name), "key": key}}
         variables.append({"name": key, "valueFrom": source})
     return variables

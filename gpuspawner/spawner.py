@@ -169,6 +169,17 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             c.GPUSpawner.image_pull_secrets = ["registry"]
         """,
     ).tag(config=True)
+    token_in_secret = Bool(
+        True,
+        help="""Keep each server's API token in a Secret of its own, which is gone with the server, so that whoever may
+        read pods cannot read it. That is one request more at each launch and at each stop. False: it is in the pod's
+        environment, as KubeSpawner has it, and the hub needs no rights to Secrets.
+
+        For example::
+
+            c.GPUSpawner.token_in_secret = False
+        """,
+    ).tag(config=True)
     fallback_after = AnyTrait(
         FALLBACK_AFTER,
         help="""How long a launch waits for the GPU class of its first choice while another class of its choice, which
@@ -333,7 +344,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
     def _load_settings(self) -> Settings:
         names = (
             "gpu_classes profiles workspaces off_peak timezone namespace hub_name pod_template storage "
-            "image_pull_secrets fallback_after connect user_namespaces services dns_name"
+            "image_pull_secrets token_in_secret fallback_after connect user_namespaces services dns_name"
         )
         settings = load_settings({name: getattr(self, name) for name in names.split()})
         for notice in settings.notices:

@@ -206,3 +206,26 @@ async def test_a_stop_of_a_pod_that_was_made_anew_behind_the_view_deletes_the_ne
     monkeypatch.setattr(launcher, "_pod", current)
     assert not pods(engine)
     assert launcher.exit_code("ada", "") is not None
+
+
+async def test_without_secrets_a_launch_is_one_request_and_a_stop_another(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {k: v for k, v in section(engine, tmp_path).items() if k != "start_timeout"}
+    launcher = Launcher(
+        load_settings({**changes, "storage": None, "token_in_secret": False}), owned=lambda user, server: False
+    )
+    launcher.begin()
+    await launcher.view.started()
+    asked: list[str] = []
+    send = Client._request
+
+    async def noted(self: Client, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(f"{method} {path.split('/')[5]}")
+        return await send(self, method, path, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "_request", noted)
+    await launcher.launch(request(), SERVER, Feed().tell, 60)
+    await launcher.stop("ada", "")
+    await launcher.close()
+    assert [one for one in asked if one != "GET events"] == ["POST pods", "DELETE pods"]

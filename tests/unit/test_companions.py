@@ -108,3 +108,8 @@ def test_certificates_travel_in_the_secret_and_are_mounted_as_files() -> None:
     assert {item["key"] for item in volume["secret"]["items"]} == set(PEM), "the token is no file"
     (mount,) = [one for one in pod["spec"]["containers"][0]["volumeMounts"] if one["name"] == "certificates"]
     assert mount == {"name": "certificates", "mountPath": "/etc/jupyterhub/ssl", "readOnly": True}
+
+
+def test_certificates_travel_in_a_secret_whatever_becomes_of_the_token() -> None:
+    server = Server({"JUPYTERHUB_API_TOKEN": "s3cret"}, None, [], certificates=PEM)
+    assert build_secret("ada", "", server, small_hub(token_in_secret=False))["stringData"] == PEM

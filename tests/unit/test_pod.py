@@ -283,3 +283,9 @@ def test_a_launch_on_slices_asks_for_the_slice_resource() -> None:
     assert notebook(pod)["resources"]["limits"]["nvidia.com/mig-3g.40gb"] == "1"
     assert "nvidia.com/gpu" not in notebook(pod)["resources"]["limits"]
     assert "affinity" not in pod["spec"]
+
+
+def test_a_hub_without_rights_to_secrets_puts_the_token_into_the_pod() -> None:
+    hub = small_hub(token_in_secret=False)
+    assert variables(built({}, hub))["JUPYTERHUB_API_TOKEN"] == TOKEN
+    assert build_secret("ada", "", SERVER, hub) is None
