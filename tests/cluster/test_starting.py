@@ -9,7 +9,10 @@ from fake_cluster import FakeCluster, node, pod, ready
 
 from gpuspawner.catalog import Catalog, GPUClass, Offer
 from gpuspawner.cluster import failures
-from gpuspawner.cluster.events import Phase, Progress
+from gpuspawner.cluster.deadlines import Stage, Stopwatch, TooSlowError
+from gpuspawner.cluster.event_feed import Follower
+from gpuspawner.cluster.events import EventRecord, Phase, Progress
+from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.starting import until_ready
 from gpuspawner.cluster.view import View
@@ -32,9 +35,12 @@ UNSCHEDULABLE = {
 
 
 class Launch:
-    """A launch under way, its steps, and a clock that a test moves."""
+    """A launch under way, its steps, its events, and a clock that a test moves."""
 
     def __init__(self, cluster: FakeCluster, view: View) -> None:
+        self.follower = Follower(lambda: self.wake.set())
+        self.stopwatch = Stopwatch({Stage.IMAGE: 1800, Stage.SETUP: 300})
+        self.pulls = Pulls()
         self.cluster, self.view = cluster, view
         self.steps: asyncio.Queue[Progress] = asyncio.Queue()
         self.now = 0.0
@@ -52,8 +58,23 @@ class Launch:
                 tell=self.steps.put_nowait,
                 wake=self.wake,
                 clock=lambda: self.now,
+                follower=self.follower,
+                stopwatch=self.stopwatch,
+                pulls=self.pulls,
             )
         )
+
+    def happened(self, reason: str, message: str) -> None:
+        at = f"2026-11-21T05:00:{len(self.follower.events):02}Z"
+        self.follower.add(EventRecord(f"a.{reason}", "uid-a", "Normal", reason, message, 1, at))
+
+    async def later(self, seconds: float) -> Progress:
+        """What is told next once so much time has passed."""
+        while not self.steps.empty():
+            self.steps.get_nowait()
+        self.now += seconds
+        self.wake.set()
+        return await asyncio.wait_for(self.steps.get(), 10)
 
     async def told(self, phase: Phase) -> Progress:
         async with asyncio.timeout(10):
@@ -176,3 +197,70 @@ async def test_a_relist_in_the_middle_of_a_launch_changes_nothing(launch: Launch
     await launch.told(Phase.SCHEDULED)
     launch.cluster.set("pods", ready("a"))
     assert (await outcome(task)).ready
+
+
+async def pulling(launch: Launch) -> "asyncio.Task[PodRecord]":
+    task = launch.begin(pod("a", node="t4-0", phase="Pending"))
+    await launch.told(Phase.SCHEDULED)
+    launch.happened("Pulling", 'Pulling image "nb:1"')
+    return task
+
+
+async def test_a_pull_is_told_with_the_time_it_has_taken_so_far(launch: Launch) -> None:
+    task = await pulling(launch)
+    assert (await launch.told(Phase.PULLING)).message == (
+        "Node t4-0 is pulling the image nb:1; the first time this takes minutes."
+    )
+    assert (await launch.later(29)).message.endswith("; the first time this takes minutes.")
+    assert (await launch.later(16)).message == "Node t4-0 is pulling the image nb:1, for 30 s so far."
+    assert (await launch.later(135)).message == "Node t4-0 is pulling the image nb:1, for 3 min so far."
+    launch.happened(
+        "Pulled", 'Successfully pulled image "nb:1" in 3m1s (3m1s including waiting). Image size: 8123456789 bytes.'
+    )
+    assert (await launch.told(Phase.PULLED)).message == (
+        "Node t4-0 has the image (8.1 GB, pulled in 3 min 1 s); the server is being set up."
+    )
+    launch.cluster.set("pods", ready("a"))
+    assert (await outcome(task)).ready
+
+
+async def test_an_image_that_was_pulled_before_is_told_with_its_size_and_the_time_that_took(launch: Launch) -> None:
+    said = 'Successfully pulled image "nb:1" in 3m0s (3m0s including waiting). Image size: 8123456789 bytes.'
+    launch.pulls.note([EventRecord("e", "u", "Normal", "Pulled", said, 1, "")])
+    task = await pulling(launch)
+    assert (await launch.told(Phase.PULLING)).message == (
+        "Node t4-0 is pulling the image nb:1 (8.1 GB, pulled in 3 min the last time)."
+    )
+    assert (await launch.later(60)).message == (
+        "Node t4-0 is pulling the image nb:1 (8.1 GB, pulled in 3 min the last time), for 1 min so far."
+    )
+    task.cancel()
+
+
+async def test_a_pull_that_takes_longer_than_its_deadline_ends_the_launch(launch: Launch) -> None:
+    task = await pulling(launch)
+    await launch.told(Phase.PULLING)
+    await launch.later(1799)
+    launch.now += 1
+    launch.wake.set()
+    problem = await outcome(task)
+    assert type(problem) is TooSlowError
+    assert problem.reason.startswith("The image was not there after 30 min, and the launch is withdrawn.")
+
+
+async def test_a_node_that_does_not_set_the_server_up_in_time_ends_the_launch(launch: Launch) -> None:
+    task = launch.begin(pod("a", node="t4-0", phase="Pending"))
+    await launch.told(Phase.SCHEDULED)
+    launch.now = 300.0
+    launch.wake.set()
+    problem = await outcome(task)
+    assert type(problem) is TooSlowError
+    assert problem.stage is Stage.SETUP
+
+
+async def test_time_without_an_answer_of_the_api_counts_for_no_deadline(launch: Launch) -> None:
+    launch.stopwatch.enter(Stage.SETUP, 0.0)
+    launch.stopwatch.pause(10.0)
+    launch.stopwatch.enter(Stage.SETUP, 400.0)
+    launch.stopwatch.enter(Stage.IMAGE, 405.0)
+    assert launch.stopwatch.spent(Stage.SETUP) == 15
