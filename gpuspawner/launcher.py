@@ -149,7 +149,11 @@ class Launcher:
 
     def availability(self) -> Mapping[Choice, Availability]:
         """Whether each profile and GPU class could start now; empty where the nodes are not known."""
-        return {} if self.view.capacity_unknown is not None else self._prospects.of(self.view.inventory)
+        return (
+            {}
+            if self.view.capacity_unknown is not None
+            else self._prospects.of(self.view.inventory, self._room.expected)
+        )
 
     async def synced(self, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from math import inf
 
 from gpuspawner.admission import Capacity, Granted, OfferCapacity, admit
-from gpuspawner.catalog import Offer
+from gpuspawner.catalog import GPUClass, Offer
 from gpuspawner.cluster.deadlines import Stage, Stopwatch
 from gpuspawner.cluster.events import MENDED_BY_ANOTHER_CLASS
 from gpuspawner.cluster.failures import PodError, plain
@@ -24,6 +24,7 @@ from gpuspawner.request import LaunchRequest
 __all__ = ["MovedError", "Wait", "WaitingRoom"]
 
 _LOOK_ELSEWHERE = 5.0
+_FRESH = 10.0
 
 
 class MovedError(Exception):
@@ -111,6 +112,7 @@ class WaitingRoom:
         self._clock = clock
         self._launches: dict[str, tuple[PodRecord, Granted]] = {}
         self._moving: dict[tuple[str, str], Granted] = {}
+        self._expected: dict[tuple[str, int], tuple[float, float | None]] = {}
 
     def enter(self, pod: PodRecord, granted: Granted) -> None:
         """The pod of a launch has been made; it waits behind those made before."""
@@ -146,6 +148,33 @@ class WaitingRoom:
         if by is None:
             return Outlook(len(asks) - 1, others)
         return Outlook(len(asks) - 1, others, datetime.fromtimestamp(by, now.tzinfo), by - now.timestamp())
+
+    def expected(self, gpu_class: GPUClass, gpus: int) -> float | None:
+        """Seconds until a launch that is asked for now gets so many GPUs of a class, behind those that wait already.
+
+        None where nobody can know. An answer is kept for a few seconds: it costs a look at every pod.
+        """
+        key, now = (gpu_class.name, gpus), self.monotonic()
+        known = self._expected.get(key)
+        if known is None or now - known[0] > _FRESH:
+            found = [self._expect(gpu_class, resource, gpus) for resource in {o.resource for o in gpu_class.accepts}]
+            seconds = min((one for one in found if one is not None), default=None)
+            known = self._expected[key] = now, seconds
+        return known[1]
+
+    def _expect(self, gpu_class: GPUClass, resource: str, gpus: int) -> float | None:
+        offers = [offer for offer in gpu_class.accepts if offer.resource == resource]
+        nodes = frozenset(node.name for offer in offers for node in self._view.inventory.nodes_with(offer))
+        ahead = [
+            Ask(other.request.gpus, other.request.runtime, theirs)
+            for _, other in self._waiting(resource)
+            if not nodes.isdisjoint(theirs := self._nodes(other))
+        ]
+        asks = [*ahead, Ask(gpus, 0, nodes)]
+        free = {name: self._free(name, resource) for name in frozenset().union(*(ask.nodes for ask in asks))}
+        now = self._clock().timestamp()
+        by = forecast(free, self._sessions(resource, now), asks, now)
+        return None if by is None else by - now
 
     def wait(self, request: LaunchRequest, answers_within: float, settings: Settings) -> Wait:
         """A launch begins to wait: with the deadlines of its profile, and as long as its member agreed to."""

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from gpuspawner.admission import Availability, State
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.cluster.client import Client, Connection
+from gpuspawner.cluster.outlook import about
 from gpuspawner.cluster.partial_cards import partial_cards
 from gpuspawner.cluster.prospects import Choice, Prospects
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
+from gpuspawner.ledger import Ledger
 from gpuspawner.pod import COMPONENT, HUB_LABEL
+from gpuspawner.waiting import WaitingRoom
 
 __all__ = ["Look", "look"]
 
@@ -23,7 +27,8 @@ class Look:
     def __init__(self, settings: Settings, view: View) -> None:
         prospects = Prospects(settings)
         self.scope = _scope(view)
-        answers = prospects.of(view.inventory)
+        room = WaitingRoom(view, Ledger(), settings, lambda: datetime.now(settings.timezone))
+        answers = prospects.of(view.inventory, room.expected)
         self.rows = list(_rows(settings, answers))
         self.misconfigured = sum(answer.state is State.MISCONFIGURED for answer in answers.values())
         self.warnings = [
@@ -85,7 +90,8 @@ def _rows(settings: Settings, answers: Mapping[Choice, Availability]) -> Iterabl
         for answer, workspaces in found.items():
             where = f" ({', '.join(workspaces)})" if len(found) > 1 else ""
             state = f"{answer.state}: {answer.part}" if answer.part else str(answer.state)
-            yield profile + where, gpu_class or "none", state, answer.reason
+            turn = f" The next is free in {about(answer.wait)} at the latest." if answer.wait else ""
+            yield profile + where, gpu_class or "none", state, answer.reason + turn
 
 
 def _of_prospects(prospects: Prospects, view: View) -> Iterable[str]:

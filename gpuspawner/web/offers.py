@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuspawner.admission import State
+from gpuspawner.cluster.outlook import about
 from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer
 
 __all__ = [
@@ -68,7 +69,8 @@ def availability(offer: ClassOffer) -> str:
     if not offer.total:
         return "none in the cluster now"
     if not offer.free:
-        return f"all {offer.total} taken" if offer.total > 1 else "taken"
+        turn = f", your turn in {about(known.wait)}" if known is not None and known.wait else ""
+        return f"all {offer.total} taken{turn}" if offer.total > 1 else f"taken{turn}"
     return f"{'' if offer.exact else 'up to '}{offer.free} of {offer.total} free now"
 
 

@@ -79,13 +79,16 @@ async def test_it_says_what_is_taken_whoever_took_it(
     small: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"nvidia.com/gpu": "2"}}}]}
-    other = {"metadata": {"name": "training", "namespace": "default"}, "spec": {**spec, "nodeName": "t4-0"}}
+    other = {
+        "metadata": {"name": "training", "namespace": "default"},
+        "spec": {**spec, "nodeName": "t4-0", "activeDeadlineSeconds": 710},
+    }
     small.store.create("pods", {**other, "status": {"phase": "Running"}})
     offered = classes(small={"resource": "nvidia.com/gpu", "product": "Tesla-T4"})
     status = await check(small, tmp_path, gpu_classes=offered, profiles=profiles(), workspaces={"everyone": {}})
     said = capsys.readouterr().out
     assert status == 0
-    assert rows(said)["pytorch", "small"] == "busy | All 2 are taken."
+    assert rows(said)["pytorch", "small"] == "busy | All 2 are taken. The next is free in about 12 min at the latest."
     assert "no mistake" in said
 
 

@@ -237,6 +237,14 @@ def test_free_gpus_are_told_on_the_card() -> None:
     assert not [text for text in Fields(render()).texts if "free now" in text]
 
 
+def test_the_card_of_a_class_that_is_taken_says_when_its_turn_comes() -> None:
+    small, _ = SETTINGS.catalog.offers()
+    capacity = Capacity({small: OfferCapacity(total=8)}, live=True, cluster_wide=True)
+    states = {("everyone", "pytorch", "small"): Availability(State.BUSY, "All 8 are taken.", wait=700.0)}
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], capacity, DAY, availability=states)
+    assert "all 8 taken, your turn in about 12 min" in Fields(render_form(offers)).texts
+
+
 @pytest.mark.parametrize(
     ("known", "words"),
     [
