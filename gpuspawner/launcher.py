@@ -147,13 +147,15 @@ class Launcher:
         """GPUs in all and free now."""
         return self.view.capacity(self.settings.catalog)
 
-    def availability(self) -> Mapping[Choice, Availability]:
-        """Whether each profile and GPU class could start now; empty where the nodes are not known."""
-        return (
-            {}
-            if self.view.capacity_unknown is not None
-            else self._prospects.of(self.view.inventory, self._room.expected)
-        )
+    def availability(self, settings: Settings) -> Mapping[Choice, Availability]:
+        """Whether each profile and GPU class could start now; empty where the nodes are not known.
+
+        ``settings`` are the hub's, or those of one user where that user has profiles of their own.
+        """
+        if self.view.capacity_unknown is not None:
+            return {}
+        prospects = self._prospects if settings is self.settings else Prospects(settings)
+        return prospects.of(self.view.inventory, self._room.expected)
 
     async def synced(self, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""

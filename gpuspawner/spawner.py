@@ -396,7 +396,7 @@ class GPUSpawner(Spawner):  # type: ignore[misc]  # JupyterHub is untyped
             launcher.capacity(),
             launcher.now().date(),
             server=server,
-            availability=launcher.availability(),
+            availability=launcher.availability(settings),
         )
         last_choice = refused.options if refused else self.user_options
         return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server)
