@@ -60,6 +60,8 @@ class ClassOffer:
 class ProfileOffer:
     """A profile in a workspace: ``cpu`` in cores, ``memory`` in bytes, ``runtime`` in seconds.
 
+    ``wait``, in seconds, is how long the launch may wait for a GPU or for room.
+
     ``gpus`` is what any one of the classes allows, 0 included where the profile runs without a GPU. ``gpu_class`` is
     the class to begin with, empty for none. ``reason`` says why not even the smallest launch is possible now.
     ``availability`` is that of a launch without GPU, where the profile has one.
@@ -72,6 +74,7 @@ class ProfileOffer:
     memory: Bounds[int]
     gpus: Bounds[int]
     runtime: Bounds[int]
+    wait: Bounds[int]
     gpu_classes: tuple[ClassOffer, ...]
     gpu_class: str
     reason: str
@@ -183,6 +186,7 @@ class _Desk:
         memory, no_memory = self._share(profile, profile.memory, limit.memory, memory_held, _BYTES)
         classes = self._classes(profile)
         gpus, no_gpus = self._gpus(profile, classes)
+        patience = f"A launch of {profile.title} waits for at most {format_duration(profile.wait.max)}."
         longest = f"{profile.title} runs for at most {format_duration(profile.runtime.max)}."
         return ProfileOffer(
             name=profile.name,
@@ -192,6 +196,7 @@ class _Desk:
             memory=memory,
             gpus=gpus,
             runtime=Bounds(profile.runtime.default, profile.runtime.min, profile.runtime.max, longest),
+            wait=Bounds(profile.wait.default, profile.wait.min, profile.wait.max, patience),
             gpu_classes=classes,
             gpu_class=_first_choice(classes, gpus.default) if gpus.default else "",
             reason=no_gpus or no_cpu or no_memory,

@@ -15,6 +15,7 @@ from gpuspawner.request import LaunchRequest
 from gpuspawner.schema import Bytes, Cores, Seconds
 from gpuspawner.web.offers import (
     HOURS,
+    MINUTES,
     ONES,
     Unit,
     availability,
@@ -105,6 +106,7 @@ def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], 
         "cpu": _amount(initial.get("cpu"), TypeAdapter(Cores).validate_python, ONES),
         "memory": _amount(initial.get("memory"), TypeAdapter(Bytes).validate_python, memory),
         "runtime": _amount(initial.get("runtime"), TypeAdapter(Seconds).validate_python, HOURS),
+        "wait": _amount(initial.get("wait"), TypeAdapter(Seconds).validate_python, MINUTES),
     }
     gpu_class = _gpu_class(profile, initial)
     return _First(workspace.name, profile.name, gpu_class, {key: value for key, value in amounts.items() if value})
@@ -143,4 +145,5 @@ def _amounts(memory: Unit) -> list[dict[str, str]]:
         {"key": "cpu", "field": "cpu", "label": "CPU cores", "unit": "cores"},
         {"key": "memory", "field": memory.field, "label": "Memory", "unit": memory.label},
         {"key": "runtime", "field": HOURS.field, "label": "Runtime", "unit": HOURS.label},
+        {"key": "wait", "field": MINUTES.field, "label": "Wait at most", "unit": MINUTES.label},
     ]

@@ -12,6 +12,7 @@ from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOf
 __all__ = [
     "GB",
     "HOURS",
+    "MINUTES",
     "ONES",
     "Unit",
     "availability",
@@ -36,6 +37,7 @@ class Unit:
 GB = Unit("memory_gb", "GB", 10**9)
 GIB = Unit("memory_gib", "GiB", 2**30)
 HOURS = Unit("runtime_hours", "hours", 3600)
+MINUTES = Unit("wait_minutes", "minutes", 60)
 ONES = Unit("", "", 1)
 
 
@@ -116,6 +118,7 @@ def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> 
         "cpu": _bounds(profile.cpu, ONES),
         "memory": _bounds(profile.memory, memory),
         "runtime": _bounds(profile.runtime, HOURS),
+        "wait": _bounds(profile.wait, MINUTES),
         "gpuClasses": [_gpu_class(offer, workspace) for offer in profile.gpu_classes],
     }
 

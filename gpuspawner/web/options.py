@@ -41,8 +41,8 @@ def options_from_form(formdata: Mapping[str, list[Any]], spawner: Any = None) ->
     """``user_options`` from form data or query arguments, which arrive as lists of strings; nothing is checked here.
 
     Empty fields and uploaded files are dropped, a field that came several times stays a list. ``memory_gb``,
-    ``memory_gib`` and ``runtime_hours`` become ``memory`` and ``runtime`` in Kubernetes' notation; ``gpu_class`` of
-    ``"none"`` becomes 0 GPUs.
+    ``memory_gib``, ``runtime_hours`` and ``wait_minutes`` become ``memory``, ``runtime`` and ``wait`` in Kubernetes'
+    notation; ``gpu_class`` of ``"none"`` becomes 0 GPUs.
     """
     options: dict[str, Any] = {}
     for key, values in formdata.items():
@@ -51,7 +51,8 @@ def options_from_form(formdata: Mapping[str, list[Any]], spawner: Any = None) ->
             options[key] = given[0] if len(given) == 1 else given
     _convert(options, "memory_gb", "memory", lambda text: f"{text}G")
     _convert(options, "memory_gib", "memory", lambda text: f"{text}Gi")
-    _convert(options, "runtime_hours", "runtime", _duration)
+    _convert(options, "runtime_hours", "runtime", lambda text: _duration(text, 3600, "h"))
+    _convert(options, "wait_minutes", "wait", lambda text: _duration(text, 60, "m"))
     if options.get("gpu_class") == NO_GPU:
         del options["gpu_class"]
         options["gpus"] = "0"
@@ -66,11 +67,11 @@ def _convert(options: dict[str, Any], field: str, option: str, convert: Any) -> 
         options.setdefault(option, convert(value) if isinstance(value, str) else value)
 
 
-def _duration(hours: str) -> str:
-    if _NUMBER.fullmatch(hours) is None:
-        return f"{hours}h"
-    seconds = int(Decimal(hours) * 3600)
-    for unit, name in ((3600, "h"), (60, "m")):
-        if seconds and seconds % unit == 0:
-            return f"{seconds // unit}{name}"
+def _duration(amount: str, size: int, unit: str) -> str:
+    if _NUMBER.fullmatch(amount) is None:
+        return f"{amount}{unit}"
+    seconds = int(Decimal(amount) * size)
+    for length, name in ((3600, "h"), (60, "m")):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{name}"
     return f"{seconds}s"

@@ -173,6 +173,7 @@ async def test_slider_number_and_summary_go_together_and_are_posted(page: Page, 
         "cpu": ["1"],
         "memory_gb": ["64"],
         "runtime_hours": ["1.5"],
+        "wait_minutes": ["30"],
     }
 
 

@@ -124,11 +124,18 @@ def test_without_javascript_a_profile_without_gpu_can_be_chosen() -> None:
 def test_every_amount_of_the_form_reaches_the_request() -> None:
     request = request_of(
         Fields(render()).posted(
-            workspace="cse151a", gpu_class="any", gpus="2", cpu="0.5e1", memory_gb="12.5", runtime_hours="1.5"
+            workspace="cse151a",
+            gpu_class="any",
+            gpus="2",
+            cpu="0.5e1",
+            memory_gb="12.5",
+            runtime_hours="1.5",
+            wait_minutes="45",
         )
     )
     assert (request.workspace, request.gpu_classes, request.gpus) == ("cse151a", ("small", "medium"), 2)
     assert (request.cpu, request.memory, request.runtime) == (5, 12_500_000_000, 5400)
+    assert request.wait == 2700
 
 
 def test_no_gpu_is_a_choice() -> None:

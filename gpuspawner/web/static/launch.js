@@ -1,7 +1,7 @@
 // The launch form: shows what fits the chosen workspace and profile, and keeps sliders, numbers and summary in step.
 // Whatever is posted is checked by the hub again.
 
-const AMOUNTS = ["gpus", "cpu", "memory", "runtime"];
+const AMOUNTS = ["gpus", "cpu", "memory", "runtime", "wait"];
 const ANY = "any";
 const NO_GPU = "none";
 
@@ -55,7 +55,7 @@ function start(root, data) {
     showCards("profile", workspace.profiles);
     const { profile } = current();
     showGpus(profile);
-    for (const key of ["cpu", "memory", "runtime"]) {
+    for (const key of ["cpu", "memory", "runtime", "wait"]) {
       rows[key].show(profile[key], chosen.get(profile.name)?.[key]);
     }
     summarise();
@@ -237,6 +237,7 @@ const NICE = {
   cpu: [0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256],
   memory: [0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048],
   runtime: [0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 36, 48, 72, 96, 120, 144, 168, 240, 336, 504, 720],
+  wait: [1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1080, 1440, 2160, 2880],
 };
 
 // Where the slider stops: the bounds, the default, and round numbers between, wider apart the larger they are.
@@ -249,11 +250,19 @@ function stopsBetween({ min, max, default: usual }, key) {
 
 function unitOf(key, value, memoryUnit) {
   const one = value === 1;
-  return { gpus: one ? "GPU" : "GPUs", cpu: one ? "core" : "cores", memory: memoryUnit, runtime: one ? "hour" : "hours" }[key];
+  const [single, several] = {
+    gpus: ["GPU", "GPUs"],
+    cpu: ["core", "cores"],
+    memory: [memoryUnit, memoryUnit],
+    runtime: ["hour", "hours"],
+    wait: ["minute", "minutes"],
+  }[key];
+  return one ? single : several;
 }
 
 function inWords(key, value, memoryUnit) {
-  return key === "runtime" ? duration(value) : `${number(value)} ${unitOf(key, value, memoryUnit)}`;
+  const hours = { runtime: value, wait: value / 60 }[key];
+  return hours !== undefined ? duration(hours) : `${number(value)} ${unitOf(key, value, memoryUnit)}`;
 }
 
 function number(value) {
