@@ -14,6 +14,7 @@ IMAGES: Mapping[str, Sequence[str]] = {
     "example.org/notebook:1": (sys.executable, TINY_SERVER),
     "example.org/crash:1": ("sh", "-c", "echo loading; echo 'ImportError: no module named torch' >&2; exit 3"),
     "example.org/silent:1": ("sleep", "3600"),
+    "example.org/git:1": ("true",),
 }
 
 _PROFILE: dict[str, Any] = {
