@@ -1,6 +1,7 @@
 """The sentences of one launch under way, for everybody who listens."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 
 from gpuspawner.cluster.events import Progress
@@ -8,11 +9,18 @@ from gpuspawner.cluster.events import Progress
 __all__ = ["Feed"]
 
 
+_KEPT = 200
+
+
 class Feed:
-    """The sentences of one launch: whoever listens hears all of them, from the first, however late they come."""
+    """The sentences of one launch: whoever listens hears all of them, from the first, however late they come.
+
+    Of a launch that waits for days only the last 200 are kept.
+    """
 
     def __init__(self) -> None:
-        self._steps: list[Progress] = []
+        self._steps: deque[Progress] = deque(maxlen=_KEPT)
+        self._told = 0
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -21,6 +29,7 @@ class Feed:
         if self._steps and self._steps[-1].message == step.message:
             return
         self._steps.append(step)
+        self._told += 1
         self._wake()
 
     def close(self) -> None:
@@ -36,10 +45,12 @@ class Feed:
         said, percent = 0, 0
         while True:
             changed = self._changed
-            for step in self._steps[said:]:
+            while said < self._told:
+                said = max(said, self._told - len(self._steps))
+                step = self._steps[said - self._told]
+                said += 1
                 percent = max(percent, step.percent)
                 yield step if step.percent == percent else step._replace(percent=percent)
-            said = len(self._steps)
             if self._closed:
                 return
             if changed is self._changed:

@@ -115,7 +115,7 @@ class Launcher:
         self._deleting: set[str] = set()
         self._without_secret: set[Key] = set()
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
-        self._exits: dict[Key, int] = {}
+        self._exits: OrderedDict[Key, int] = OrderedDict()
         self._causes: OrderedDict[Key, PodError] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._never_seen: OrderedDict[str, None] = OrderedDict()
@@ -226,10 +226,9 @@ class Launcher:
         """
         key = (user, server)
         task = self._stopping[key] = self._background(self._withdraw(key, None, grace_seconds))
+        task.add_done_callback(lambda done: self._stopping.pop(key) if self._stopping.get(key) is done else None)
         grace = _GRACE if grace_seconds is None else grace_seconds
         await asyncio.wait({task}, timeout=grace + 30)
-        if task.done() and self._stopping.get(key) is task:
-            del self._stopping[key]
 
     def exit_code(self, user: str, server: str) -> int | None:
         """None while a server runs or nothing is known of it; else its exit code, 0 if only its absence is known."""
@@ -433,6 +432,8 @@ class Launcher:
             return
         if gone or pod.ended:
             self._exits[key] = pod.exit_code or (1 if pod.phase == "Failed" else 0)
+            while len(self._exits) > _REMEMBERED:
+                self._exits.popitem(last=False)
             callback = self._endings.pop(key, None)
             if callback is not None:
                 self._causes[key] = cause = ended(pod, ran=True)

@@ -207,3 +207,36 @@ async def test_an_engine_that_restarts_is_found_again_and_its_lost_pods_are_told
         assert hub.view.unreachable is None
     finally:
         await again.stop()
+
+
+async def test_thirty_five_thousand_events_of_others_do_not_reach_the_hub(
+    engine: Engine, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KubeSpawner lists all events of the namespace; with 35,000 of them a hub once ran out of memory."""
+    for number in range(35_000):
+        involved = {"kind": "Pod", "namespace": "hub", "name": f"crawler-{number}", "uid": f"u{number}"}
+        event = {"metadata": {"name": f"crawler-{number}.1", "namespace": "hub"}, "involvedObject": involved}
+        engine.store.create(
+            "events", {**event, "reason": "BackOff", "message": "Back-off restarting", "type": "Warning"}
+        )
+    listed: list[int] = []
+    watched: list[str] = []
+    list_page, take = Client.list, EventFeed._take
+
+    async def counted(self: Client, resource: str, *args: Any, **options: Any) -> Any:
+        page = await list_page(self, resource, *args, **options)
+        if resource == "events":
+            listed.append(len(page["items"]))
+        return page
+
+    def taken(self: EventFeed, namespace: str, frame: Any) -> str:
+        watched.append(frame["object"].get("reason", ""))
+        return take(self, namespace, frame)
+
+    monkeypatch.setattr(Client, "list", counted)
+    monkeypatch.setattr(EventFeed, "_take", taken)
+    told: list[str] = []
+    assert (await hub.launch("jupyter-a", tell=lambda step: told.append(step.message))).ready
+    assert listed == [1], "one object, for the version to begin at"
+    assert "BackOff" not in watched
+    assert told
