@@ -14,6 +14,9 @@ from gpuspawner.workspace import PerMember, Workspace
 
 __all__ = ["Availability", "Capacity", "Granted", "Held", "OfferCapacity", "Part", "Placement", "State", "admit"]
 
+# firstAvailable of resource.k8s.io/v1
+_MOST_ALTERNATIVES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class OfferCapacity:
@@ -114,7 +117,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A launch that may start. ``placements`` share one resource name, in order of preference; empty without GPU."""
+    """A launch that may start.
+
+    ``placements`` share one resource name, or are all of device classes, in order of preference; empty without GPU.
+    """
 
     request: LaunchRequest
     placements: tuple[Placement, ...]
@@ -163,8 +169,9 @@ def admit(request: LaunchRequest, settings: Settings, usage: Iterable[Held], cap
 def _place(request: LaunchRequest, classes: list[str], catalog: Catalog, capacity: Capacity) -> tuple[Placement, ...]:
     """All offers of one resource name, since a pod cannot ask for "this resource or that".
 
-    The resource is that of the first class, in order of preference, with enough GPUs free on one node, and within a
-    class that of the offer with most GPUs free; with none free, that of the offer with most GPUs in all.
+    Of device classes it can, of eight at most. The resource is that of the first class, in order of preference, with
+    enough GPUs free on one node, and within a class that of the offer with most GPUs free; with none free, that of
+    the offer with most GPUs in all.
     """
     offers = [Placement(name, offer) for name in classes for offer in catalog.gpu_classes[name].accepts]
 
@@ -175,11 +182,12 @@ def _place(request: LaunchRequest, classes: list[str], catalog: Catalog, capacit
 
     best = max(offers, key=worth)
     patch = catalog.gpu_classes[best.gpu_class].pod
-    return tuple(
+    found = tuple(
         placement
         for placement in offers
         if placement.offer.resource == best.offer.resource and catalog.gpu_classes[placement.gpu_class].pod == patch
     )
+    return found if best.offer.resource else found[:_MOST_ALTERNATIVES]
 
 
 def _check_member(request: LaunchRequest, workspace: Workspace, limit: PerMember, mine: list[Held]) -> None:

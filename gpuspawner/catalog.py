@@ -1,11 +1,13 @@
 """What can be asked for: GPU classes, which are bands of GPUs, and profiles, which are ready-made environments."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from gpuspawner.cel import CELError, compile_cel
 from gpuspawner.pod_patch import PodPatch
 from gpuspawner.schema import (
     Bytes,
@@ -17,6 +19,7 @@ from gpuspawner.schema import (
     ResourceName,
     Schema,
     Seconds,
+    SubdomainName,
     read_bytes,
     read_cores,
     read_seconds,
@@ -26,6 +29,17 @@ __all__ = ["App", "Catalog", "Deadlines", "GPUClass", "NodeRequirement", "Offer"
 
 _SLICED = ("-MIG-", "-SHARED")
 _SHARED_STRATEGIES = ("time-slicing", "mps")
+_PRODUCT_LABELS = {
+    "nvidia.com": "nvidia.com/gpu.product",
+    "amd.com": "amd.com/gpu.product-name",
+    "gpu.intel.com": "gpu.intel.com/product",
+}
+# The driver behind a vendor's device classes, and the attribute that names the product.
+_PRODUCT_ATTRIBUTES = {
+    "nvidia.com": ("gpu.nvidia.com", "productName"),
+    "amd.com": ("gpu.amd.com", "productName"),
+    "gpu.intel.com": ("gpu.intel.com", "model"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +71,68 @@ class NodeRequirement:
 
 
 class Offer(Schema):
-    """One way to get a GPU of a class: an extended resource, narrowed to some products."""
+    """One way to get a GPU of a class: an extended resource or a DRA device class, narrowed to some products."""
 
     resource: ResourceName = Field(
-        description="The extended resource that a device plugin advertises, such as nvidia.com/gpu.",
+        default="", description="The extended resource that a device plugin advertises, such as nvidia.com/gpu."
+    )
+    device_class: SubdomainName = Field(
+        default="",
+        description="Instead of a resource, the DeviceClass of a driver for dynamic resource allocation, such as "
+        "gpu.nvidia.com.",
     )
     product: NameList = Field(
         default=(),
         description="Values of the node's product label that count; without it every product of the resource, "
-        "but for nvidia.com/gpu only whole cards: never MIG slices or shared ones.",
+        "but for nvidia.com/gpu only whole cards: never MIG slices or shared ones. With a device class, the product "
+        "names that its driver publishes, such as NVIDIA A100-SXM4-80GB.",
     )
     product_label: str | None = Field(
         default=None, description="The node label that holds the product, where it is not the vendor's usual one."
     )
+    selector: str = Field(
+        default="", description="With a device class, a CEL expression that its devices must satisfy as well."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Offer":
+        if bool(self.resource) is bool(self.device_class):
+            raise ValueError("either a resource such as nvidia.com/gpu or a device_class such as gpu.nvidia.com")
+        if self.selector and not self.device_class:
+            raise ValueError("selector only with device_class; a resource is narrowed by product")
+        if self.product_label and self.device_class:
+            raise ValueError("product_label only with resource")
+        if self.product and self.device_class and self.vendor not in _PRODUCT_ATTRIBUTES:
+            raise ValueError(f"product only with device classes of {', '.join(_PRODUCT_ATTRIBUTES)}; use selector")
+        try:
+            for expression in self.selectors:
+                compile_cel(expression)
+        except CELError as error:
+            raise ValueError(f"a CEL expression as selector ({error})") from None
+        return self
+
+    @property
+    def source(self) -> str:
+        """What the GPU comes from: the resource or the device class."""
+        return self.resource or self.device_class
+
+    @property
+    def vendor(self) -> str:
+        """The domain of the vendor; empty for a device class of a vendor that is not known."""
+        if self.resource:
+            return self.resource.partition("/")[0]
+        ours = (name for name in _PRODUCT_ATTRIBUTES if f".{self.device_class}".endswith(f".{name}"))
+        return next(ours, "")
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """CEL expressions that narrow the device class, for requests of a ResourceClaim."""
+        found = (self.selector,) if self.selector else ()
+        if not self.product or not self.device_class:
+            return found
+        driver, attribute = _PRODUCT_ATTRIBUTES[self.vendor]
+        names = ", ".join(json.dumps(name, ensure_ascii=False) for name in self.product)
+        return (f"device.attributes[{json.dumps(driver)}].{attribute} in [{names}]", *found)
 
     @property
     def label(self) -> str:
@@ -79,11 +142,7 @@ class Offer(Schema):
         vendor, _, kind = self.resource.partition("/")
         if vendor == "nvidia.com" and kind.startswith("mig-"):
             return f"{self.resource}.product"
-        return {
-            "nvidia.com": "nvidia.com/gpu.product",
-            "amd.com": "amd.com/gpu.product-name",
-            "gpu.intel.com": "gpu.intel.com/product",
-        }.get(vendor, f"{vendor}/product")
+        return _PRODUCT_LABELS.get(vendor, f"{vendor}/product")
 
     @property
     def requirements(self) -> tuple[NodeRequirement, ...]:
@@ -93,6 +152,8 @@ class Offer(Schema):
         by ``nvidia.com/gpu.slices.gi`` and ``nvidia.com/gpu.sharing-strategy``
         (https://github.com/NVIDIA/k8s-device-plugin, docs/gpu-feature-discovery).
         """
+        if self.device_class:
+            return ()
         if self.product:
             return (NodeRequirement(self.label, "In", self.product),)
         if self.resource == "nvidia.com/gpu":
@@ -103,7 +164,9 @@ class Offer(Schema):
         return ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the resource of a node with these labels counts for this offer."""
+        """Whether the resource of a node with these labels counts for this offer; devices are no node's."""
+        if self.device_class:
+            return False
         if not self.product and self.resource == "nvidia.com/gpu":
             product = labels.get(self.label, "")
             if any(mark in product for mark in _SLICED):
@@ -260,7 +323,8 @@ def gpu_node_labels(catalog: Catalog) -> tuple[str, ...]:
     """The labels that only GPU nodes carry, by the vendors of the catalog; nvidia.com's is always among them."""
     labels = {"nvidia.com/gpu.product"}
     for offer in catalog.offers():
-        labels.add(Offer(resource=f"{offer.resource.partition('/')[0]}/gpu").label)
+        if offer.vendor:
+            labels.add(_PRODUCT_LABELS.get(offer.vendor, f"{offer.vendor}/product"))
         if offer.product_label:
             labels.add(offer.product_label)
     return tuple(sorted(labels))

@@ -335,7 +335,7 @@ class _Loader:
 
     def _check_patches(self, settings: Settings) -> None:
         """A patch cannot ask for GPUs: no quota would count them."""
-        resources = frozenset(offer.resource for offer in settings.catalog.offers())
+        resources = frozenset(offer.resource for offer in settings.catalog.offers() if offer.resource)
         for path, patch in settings.patches():
             for resource in dict.fromkeys(gpus_in(patch, resources)):
                 self.problems.append(

@@ -26,6 +26,7 @@ __all__ = [
     "Schema",
     "Seconds",
     "SecretName",
+    "SubdomainName",
     "closest",
     "nearest",
     "problems_of",
@@ -129,6 +130,8 @@ Name = Annotated[
 """A name that is safe as a Kubernetes label value."""
 SecretName = Annotated[str, _matching(_SUBDOMAIN, "the name of a Secret: characters of a-z, 0-9, '-' and '.'")]
 """The name of an object that Kubernetes names like a DNS subdomain."""
+SubdomainName = Annotated[str, _matching(_SUBDOMAIN, "a name like a domain's: characters of a-z, 0-9, '-' and '.'")]
+"""The name of any other such object, such as a DeviceClass."""
 NameList = Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(_no_name_twice)]
 """One name or a list of names."""
 Bytes = Annotated[int, BeforeValidator(read_bytes)]
@@ -199,7 +202,7 @@ def problems_of(path: str, error: ValidationError, model: type[BaseModel]) -> It
     """
 
     mistakes = error.errors(include_url=False)
-    inside = {tuple(_place(mistake)[:-2]) for mistake in mistakes}
+    inside = {tuple(_place(mistake)[:-depth]) for mistake in mistakes for depth in (1, 2)}
     # A list whose items are all mistaken is reported as empty, too.
     mistakes = [m for m in mistakes if m["type"] != "too_short" or tuple(_place(m)) not in inside]
     for _, same in groupby(mistakes, key=_sameness):

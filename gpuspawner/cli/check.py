@@ -110,7 +110,7 @@ def describe(settings: Settings) -> Iterable[str]:
     yield table(
         ("GPU CLASS", "ACCEPTS"),
         [
-            (gpu_class.name, "; ".join(f"{o.resource} {', '.join(o.product)}".rstrip() for o in gpu_class.accepts))
+            (gpu_class.name, "; ".join(f"{o.source} {', '.join(o.product)}".rstrip() for o in gpu_class.accepts))
             for gpu_class in settings.catalog.gpu_classes.values()
         ],
     )

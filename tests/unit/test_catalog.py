@@ -96,3 +96,32 @@ def test_the_title_is_the_display_name_or_the_name() -> None:
     assert catalog.gpu_classes["small"].title == "Small, 16 GB"
     assert catalog.gpu_classes["whole"].title == "whole"
     assert catalog.profiles["anywhere"].title == "anywhere"
+
+
+@pytest.mark.parametrize(
+    ("offer", "expression"),
+    [
+        ({"device_class": "gpu.nvidia.com"}, []),
+        (
+            {"device_class": "gpu.nvidia.com", "product": ["NVIDIA L4", "Tesla T4"]},
+            ['device.attributes["gpu.nvidia.com"].productName in ["NVIDIA L4", "Tesla T4"]'],
+        ),
+        (
+            {"device_class": "mig.nvidia.com", "selector": "device.attributes['gpu.nvidia.com'].profile == '1g.10gb'"},
+            ["device.attributes['gpu.nvidia.com'].profile == '1g.10gb'"],
+        ),
+        ({"device_class": "gpu.intel.com", "product": "Max"}, ['device.attributes["gpu.intel.com"].model in ["Max"]']),
+    ],
+)
+def test_an_offer_of_a_device_class_selects_devices_not_nodes(offer: dict[str, Any], expression: list[str]) -> None:
+    found = Offer(**offer)
+    assert list(found.selectors) == expression
+    assert found.requirements == ()
+    assert not found.matches(A100)
+    assert found.source == offer["device_class"]
+
+
+def test_gpu_nodes_are_known_by_the_vendor_of_a_device_class_too() -> None:
+    accepts = [{"device_class": "gpu.amd.com"}, {"device_class": "tpu.example.org"}]
+    hub = small_hub(gpu_classes={"small": {"accepts": accepts}}, profiles={}, workspaces={})
+    assert gpu_node_labels(hub.catalog) == ("amd.com/gpu.product-name", "nvidia.com/gpu.product")

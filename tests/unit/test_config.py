@@ -41,7 +41,8 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "gpu_classes/small/accepts",
         [{"resource": "nvidia.com/gpu", "zzz": 1}],
-        "gpu_classes['small'].accepts[0].zzz: unknown key; known: product, product_label, resource",
+        "gpu_classes['small'].accepts[0].zzz: unknown key; known: device_class, product, product_label, "
+        "resource, selector",
     ),
     # missing
     ("profiles/bare", {}, "profiles['bare'].image: missing; it is required"),
@@ -175,6 +176,27 @@ MISTAKES: list[tuple[str, Any, str]] = [
         "profiles/pytorch/gpu_classes",
         ["small", "small"],
         "profiles['pytorch'].gpu_classes: found ['small', 'small'], allowed: each name once, not 'small' twice",
+    ),
+    (
+        "gpu_classes/small/accepts",
+        [{"product": "Tesla-T4"}],
+        "accepts[0]: found {'product': 'Tesla-T4'}, allowed: either a resource such as nvidia.com/gpu or a "
+        "device_class such as gpu.nvidia.com",
+    ),
+    (
+        "gpu_classes/small/accepts",
+        [{"resource": "nvidia.com/gpu", "selector": "true"}],
+        "allowed: selector only with device_class; a resource is narrowed by product",
+    ),
+    (
+        "gpu_classes/small/accepts",
+        [{"device_class": "gpu.nvidia.com", "selector": "device."}],
+        "allowed: a CEL expression as selector (a name is missing in 'device.')",
+    ),
+    (
+        "gpu_classes/small/accepts",
+        [{"device_class": "gpu.example.org", "product": "A100"}],
+        "allowed: product only with device classes of nvidia.com, amd.com, gpu.intel.com; use selector",
     ),
     (
         "gpu_classes/small/accepts",
