@@ -4,9 +4,11 @@ from typing import Any
 
 from gpuspawner.admission import Granted
 from gpuspawner.catalog import Offer
-from gpuspawner.names import safe_slug
+from gpuspawner.config import Settings
+from gpuspawner.labels import COMPONENT, common_labels, owner_labels
+from gpuspawner.names import pod_name, safe_slug
 
-__all__ = ["CLAIM", "claim_spec", "wants_devices"]
+__all__ = ["CLAIM", "build_claim_template", "claim_spec", "wants_devices"]
 
 CLAIM = "gpu"
 """The name of the claim in the pod, and of its one request."""
@@ -15,6 +17,20 @@ CLAIM = "gpu"
 def wants_devices(granted: Granted) -> bool:
     """Whether a launch gets its GPUs by a claim of devices, not by an extended resource."""
     return bool(granted.placements) and bool(granted.placements[0].offer.device_class)
+
+
+def build_claim_template(granted: Granted, settings: Settings) -> dict[str, Any] | None:
+    """The ResourceClaimTemplate of a launch that gets its GPUs as devices, named as its pod; None for any other."""
+    if not wants_devices(granted):
+        return None
+    asked = granted.request
+    labels = {**common_labels(settings), "component": COMPONENT, **owner_labels(asked.user, asked.server)}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaimTemplate",
+        "metadata": {"name": pod_name(asked.user, asked.server), "labels": labels},
+        "spec": {"metadata": {"labels": labels}, "spec": claim_spec(granted)},
+    }
 
 
 def claim_spec(granted: Granted) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
+from gpuspawner.device_claim import build_claim_template
 from gpuspawner.errors import LaunchError
 from gpuspawner.ledger import Ledger
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name, recheck_pod
@@ -94,11 +95,13 @@ class Launcher:
     ) -> None:
         self.settings = settings
         self.client = client or Client(Connection(**settings.connect.model_dump()), pod_tls=pod_tls)
+        self._devices = any(offer.device_class for offer in settings.catalog.offers())
         self.view = View(
             self.client,
             settings.namespace,
             {HUB_LABEL: settings.hub_name, "component": COMPONENT},
             may_fall_back=settings.user_namespaces is None,
+            devices=self._devices,
         )
         self.events = EventFeed(self.client)
         self.provision = Provision(self.client, settings, sleep)
@@ -301,6 +304,9 @@ class Launcher:
         manifest["metadata"]["annotations"][LAUNCH] = under_way.id
         namespace, wake = self._namespace(granted.request.user), asyncio.Event()
         with self.events.follow(namespace, manifest["metadata"]["name"], wake.set) as follower:
+            template = build_claim_template(granted, self.settings)
+            if template is not None:
+                await self._replace("resourceclaimtemplates", namespace, template)
             made = await self._replace("pods", namespace, manifest)
             pod = self.view.observe(made)
             await self.provision.publish(granted.request, under_way.server, made)
@@ -380,8 +386,8 @@ class Launcher:
             pause = min(2 * pause, _LONGEST_PAUSE)
         if key not in self._launching:
             self.ledger.release(key)
-            if gone and key not in self._without_secret:
-                await self._discard_secret(namespace, name)
+            if gone:
+                await self._discard(key, namespace)
 
     async def _delete_pod(self, pod: PodRecord, grace_seconds: int | None) -> None:
         self._deleting.add(pod.uid)
@@ -406,12 +412,18 @@ class Launcher:
         else:
             await self._replace("secrets", namespace, secret)
 
-    async def _discard_secret(self, namespace: str, name: str) -> None:
-        try:
-            await self.client.delete("secrets", namespace, name)
-        except (ApiError, UnreachableError) as error:
-            if getattr(error, "status", None) != _NOT_FOUND:
-                logger.warning("Secret %s/%s is left behind: %s", namespace, name, error)
+    async def _discard(self, key: Key, namespace: str) -> None:
+        """Delete what was made for a server's pod only, unless a new launch needs it."""
+        name = pod_name(*key)
+        made = () if key in self._without_secret else ("secrets",)
+        for resource in (*made, "resourceclaimtemplates") if self._devices else made:
+            if key in self._launching:
+                return
+            try:
+                await self.client.delete(resource, namespace, name)
+            except (ApiError, UnreachableError) as error:
+                if getattr(error, "status", None) != _NOT_FOUND:
+                    logger.warning("%s/%s is left behind in %s: %s", resource, name, namespace, error)
 
     def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
         """What a pod takes counts until it has ended; an end nobody asked for is passed on and cleared away."""

@@ -64,11 +64,11 @@ def _tolerations(granted: Granted, settings: Settings) -> list[dict[str, str]]:
         {"key": key, "operator": "Equal", "value": "user", "effect": "NoSchedule"}
         for key in ("hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated")
     ]
-    resources = {placement.offer.resource for placement in granted.placements}
-    if not resources and settings.catalog.profiles[granted.request.profile].allow_gpu_nodes:
-        resources = {offer.resource for offer in settings.catalog.offers()}
-    taints = resources | {f"{resource.partition('/')[0]}/gpu" for resource in resources}
-    tolerations += [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(taints)]
-    if resources:
+    offers = {placement.offer for placement in granted.placements}
+    if not offers and settings.catalog.profiles[granted.request.profile].allow_gpu_nodes:
+        offers = set(settings.catalog.offers())
+    taints = {f"{offer.vendor}/gpu" for offer in offers if offer.vendor} | {offer.resource for offer in offers}
+    tolerations += [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in sorted(taints - {""})]
+    if offers:
         tolerations.append({"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"})
     return tolerations

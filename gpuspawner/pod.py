@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Va
 from gpuspawner.admission import Granted, Held
 from gpuspawner.companions import build_claim, build_secret, secret_variables, variables_of
 from gpuspawner.config import Settings
+from gpuspawner.device_claim import CLAIM, wants_devices
 from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.labels import (
     CLASS_LABEL,
@@ -281,7 +282,7 @@ def _environment(
 def _limits(granted: Granted) -> dict[str, str]:
     asked = granted.request
     limits = {"cpu": _quantity(asked.cpu), "memory": _quantity(asked.memory)}
-    if granted.placements:
+    if granted.placements and not wants_devices(granted):
         limits[granted.placements[0].offer.resource] = str(asked.gpus)
     return limits
 
@@ -299,6 +300,13 @@ def _keep(spec: dict[str, Any], granted: Granted, own: list[str]) -> None:
     for name, limit in limits.items():
         if name not in ("cpu", "memory") or parse_quantity(requests[name]) > parse_quantity(limit):
             requests[name] = limit
+    if wants_devices(granted):
+        template = {"name": CLAIM, "resourceClaimTemplateName": pod_name(granted.request.user, granted.request.server)}
+        spec["resourceClaims"] = [*(one for one in spec.get("resourceClaims") or () if one["name"] != CLAIM), template]
+        resources["claims"] = [
+            *(one for one in resources.get("claims") or () if one["name"] != CLAIM),
+            {"name": CLAIM},
+        ]
 
 
 def _restrict(spec: dict[str, Any]) -> None:

@@ -32,8 +32,10 @@ __all__ = ["ApiError", "Client", "Connection", "Raw", "UnreachableError"]
 logger = logging.getLogger(__name__)
 
 _GROUPS = {
+    "deviceclasses": "/apis/resource.k8s.io/v1",
     "resourceclaims": "/apis/resource.k8s.io/v1",
     "resourceclaimtemplates": "/apis/resource.k8s.io/v1",
+    "resourceslices": "/apis/resource.k8s.io/v1",
     "selfsubjectaccessreviews": "/apis/authorization.k8s.io/v1",
 }
 _CORE = "/api/v1"

@@ -132,6 +132,8 @@ class Devices:
 
     def landed_on(self, namespace: str, claims: Iterable[str], offer: Offer) -> bool:
         """Whether claims hold devices, and all of them are of this offer."""
+        if not offer.device_class:
+            return False
         held = [key for name in claims if (claim := self._claims.get((namespace, name))) for key in claim.held]
         matching = {device.key for device in self.matching(offer)} if held else set()
         return bool(held) and all(key in matching for key in held)

@@ -55,6 +55,7 @@ _PERCENT = {
 _KUBELET = ("Pulling", "Pulled", "Created", "Started")
 # Of cluster-autoscaler and Karpenter; within a second the last of them counts.
 _AUTOSCALER = ("NotTriggerScaleUp", "TriggeredScaleUp", "Nominated")
+_NO_CLAIM = ("FailedResourceClaimCreation",)
 _MISSING_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|name unknown|repository name|no such image|invalid reference", re.I
 )
@@ -215,7 +216,8 @@ def _unplaced(
     pod: PodRecord, events: Sequence[EventRecord], stock: Stock | None, outlook: Outlook | None
 ) -> PodError | None:
     if not pod.scheduled_message:
-        return None
+        no_claim = _newest(events, _NO_CLAIM) if "" in pod.claims else None
+        return failures.DeviceClaimError(no_claim.message) if no_claim else None
     said = _newest(events, _AUTOSCALER)
     refused = said is not None and said.reason == "NotTriggerScaleUp"
     problem = unschedulable(pod, stock, outlook, said.message.partition(": ")[2] if said and refused else "")

@@ -15,6 +15,7 @@ __all__ = [
     "ClaimMissingError",
     "ClaimPendingError",
     "DeletedError",
+    "DeviceClaimError",
     "EvictedError",
     "ExitedError",
     "GPUsTakenError",
@@ -239,6 +240,20 @@ class ClaimPendingError(PodError):
         super().__init__(
             "The storage for your files is not ready yet (unbound PersistentVolumeClaim).",
             "Wait a minute; if it stays so, tell the administrator of the hub.",
+            detail,
+        )
+
+
+class DeviceClaimError(PodError):
+    """FailedResourceClaimCreation: Kubernetes cannot make the claim of devices, or not yet."""
+
+    code = "device_claim"
+    patience = RECONSIDER
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            "Kubernetes could not prepare the claim of a GPU for the server.",
+            "Try again; if it stays so, tell the administrator of the hub.",
             detail,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gpuspawner.admission import OfferCapacity
 from gpuspawner.catalog import Offer
 
+from .devices import Devices
 from .records import CPU, MEMORY, NodeRecord, PodRecord
 
 __all__ = ["Inventory", "Stock"]
@@ -50,6 +51,8 @@ class Inventory:
         self._waiting: Counter[str] = Counter()
         self._matching: dict[Offer, tuple[str, ...]] = {}
         self._answers: dict[Offer, OfferCapacity] = {}
+        self.devices = Devices(self._answers.clear)
+        """The devices of dynamic resource allocation."""
 
         self.version = 0
         """Counts every change."""
@@ -122,16 +125,12 @@ class Inventory:
     def stock_for(self, pod: PodRecord, offers: Sequence[Offer], title: str) -> Stock:
         """What there is for a pod that one of ``offers`` would satisfy; without offers, all nodes are looked at."""
         asked = pod.requests
+        classes = [offer for offer in offers if offer.device_class]
+        if classes and pod.claims:
+            return self._device_stock(pod, classes, title)
         resource = next((offer.resource for offer in offers if offer.resource in asked), "")
         nodes = list(self._candidates(resource, offers)) if resource else list(self._nodes.values())
         usable = [node for node in nodes if node.usable]
-        repelled = {
-            str(taint)
-            for node in usable
-            for taint in node.taints
-            if taint.repels and not taint.tolerated(pod.tolerations)
-        }
-        welcome = any(all(taint.tolerated(pod.tolerations) for taint in node.taints if taint.repels) for node in usable)
         free = [self._free(node, resource) for node in usable]
         return Stock(
             title=title,
@@ -149,7 +148,37 @@ class Inventory:
             most_cpu=max((node.allocatable.get(CPU, 0) for node in nodes), default=0),
             most_memory=max((node.allocatable.get(MEMORY, 0) for node in nodes), default=0),
             fits=any(all(node.allocatable.get(r, 0) >= n for r, n in asked.items()) for node in nodes),
-            repelled_by=() if welcome else tuple(sorted(repelled)),
+            repelled_by=_repelled(pod, usable),
+        )
+
+    def _device_stock(self, pod: PodRecord, offers: Sequence[Offer], title: str) -> Stock:
+        """As :meth:`stock_for`, of devices that a claim asks for."""
+        gpus = self.devices.asked(pod.namespace, pod.claims)
+        there = {name: devices for name, devices in self.devices.on_nodes(offers).items() if name in self._nodes}
+        nodes = [self._nodes[name] for name in there]
+        usable = [node for node in nodes if node.usable]
+        free = {node.name: sum(map(self.devices.is_free, there[node.name])) for node in usable}
+        asked = pod.requests
+        return Stock(
+            title=title,
+            resource=offers[0].device_class,
+            nodes=len(nodes),
+            usable=len(usable),
+            gpus=gpus,
+            free=sum(free.values()),
+            total=sum(len(there[node.name]) for node in usable),
+            most_free_on_a_node=max(free.values(), default=0),
+            most_on_a_node=max((len(devices) for devices in there.values()), default=0),
+            waiting=max(0, self.devices.waiting(offer.device_class for offer in offers) - (not pod.node)),
+            cpu=asked.get(CPU, 0),
+            memory=asked.get(MEMORY, 0),
+            most_cpu=max((node.allocatable.get(CPU, 0) for node in nodes), default=0),
+            most_memory=max((node.allocatable.get(MEMORY, 0) for node in nodes), default=0),
+            fits=any(
+                len(there[node.name]) >= gpus and all(node.allocatable.get(r, 0) >= n for r, n in asked.items())
+                for node in nodes
+            ),
+            repelled_by=_repelled(pod, usable),
         )
 
     def _candidates(self, resource: str, offers: Sequence[Offer]) -> Iterator[NodeRecord]:
@@ -167,6 +196,9 @@ class Inventory:
         return max(0, node.allocatable.get(resource, 0) - self.used(node.name).get(resource, 0))
 
     def _count(self, offer: Offer) -> OfferCapacity:
+        if offer.device_class:
+            answer = self._answers[offer] = self.devices.capacity(offer, self._is_usable)
+            return answer
         free = total = most_free = most = 0
         for name in self._nodes_of(offer):
             node = self._nodes[name]
@@ -179,8 +211,20 @@ class Inventory:
         self._answers[offer] = answer
         return answer
 
+    def _is_usable(self, name: str) -> bool:
+        """Whether a node takes pods; a device without a node (name empty) is reached from all."""
+        return not name or (name in self._nodes and self._nodes[name].usable)
+
 
 _NOTHING: Mapping[str, int] = {}
+
+
+def _repelled(pod: PodRecord, usable: Sequence[NodeRecord]) -> tuple[str, ...]:
+    """The taints that keep a pod off every one of some nodes."""
+    if any(all(taint.tolerated(pod.tolerations) for taint in node.taints if taint.repels) for node in usable):
+        return ()
+    repelling = (taint for node in usable for taint in node.taints if taint.repels)
+    return tuple(sorted({str(taint) for taint in repelling if not taint.tolerated(pod.tolerations)}))
 
 
 def _claim(pod: PodRecord | None) -> tuple[str, Mapping[str, int]] | None:

@@ -82,7 +82,8 @@ class PodRecord:
 
     ``requests`` is what kube-scheduler counts for the whole pod: cpu in thousandths of a core, memory in bytes,
     extended resources in pieces. ``waiting_*`` and ``terminated_*`` are of the container that has a problem, named
-    ``container``, else of the first one. Times are Kubernetes' RFC 3339 texts.
+    ``container``, else of the first one. ``claims`` are the names of its ResourceClaims, empty for one not made yet.
+    Times are Kubernetes' RFC 3339 texts.
     """
 
     namespace: str
@@ -102,6 +103,7 @@ class PodRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
+    claims: tuple[str, ...] = ()
     scheduled_message: str = ""
     reason: str = ""
     message: str = ""
@@ -183,6 +185,7 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         labels=_kept(metadata.get("labels"), _KEPT_LABELS),
         annotations=_kept(metadata.get("annotations"), frozenset()),
         tolerations=() if node else _tolerations(spec),
+        claims=_device_claims(spec, status),
         scheduled_message=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",
@@ -273,6 +276,13 @@ def _tolerations(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
         Toleration(t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or "")
         for t in spec.get("tolerations") or ()
     )
+
+
+def _device_claims(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    if not spec.get("resourceClaims"):
+        return ()
+    made = {one.get("name"): one.get("resourceClaimName") for one in status.get("resourceClaimStatuses") or ()}
+    return tuple(one.get("resourceClaimName") or made.get(one["name"]) or "" for one in spec["resourceClaims"])
 
 
 def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:

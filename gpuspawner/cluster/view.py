@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gpuspawner.admission import Capacity
-from gpuspawner.catalog import Catalog
+from gpuspawner.catalog import Catalog, Offer
 
 from .client import Client
+from .device_watch import DeviceWatch
 from .inventory import Inventory, Stock
 from .records import NodeRecord, PodRecord, node_record, pod_record
 from .watch import Key, Outage, Timing, Watch, key_of, loop_time
@@ -47,6 +48,8 @@ class View:
     cluster_wide
         Whether to read the pods of all namespaces, so that GPUs others hold are seen. Where RBAC refuses that, the
         view falls back to ``namespace`` by itself, unless the hub's pods live in others, too (``may_fall_back``).
+    devices
+        Whether to watch the devices of dynamic resource allocation, too.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class View:
         *,
         cluster_wide: bool = True,
         may_fall_back: bool = True,
+        devices: bool = False,
         timing: Timing | None = None,
         clock: Callable[[], float] = loop_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -99,21 +103,43 @@ class View:
             sleep=sleep,
             chance=chance,
         )
+        self._device_watch = (
+            DeviceWatch(
+                client,
+                self.inventory.devices,
+                namespace,
+                self._claim_changed,
+                cluster_wide=cluster_wide,
+                may_fall_back=may_fall_back,
+                timing=timing,
+                clock=clock,
+                sleep=sleep,
+                chance=chance,
+            )
+            if devices
+            else None
+        )
 
     def start(self) -> None:
         """Begin to watch; needs a running event loop."""
         self._pod_watch.start()
         self._node_watch.start()
+        if self._device_watch:
+            self._device_watch.start()
 
     async def started(self) -> None:
         """Wait until the pods are known, and the nodes are known or refused. Does not return while the API is away."""
         await self._pod_watch.settled()
         await self._node_watch.settled()
+        if self._device_watch:
+            await self._device_watch.settled()
 
     async def close(self) -> None:
         """Stop watching; whoever still waits for a pod is cancelled."""
         await self._pod_watch.close()
         await self._node_watch.close()
+        if self._device_watch:
+            await self._device_watch.close()
         for waiters in self._waiters.values():
             for waiter in waiters:
                 waiter.future.cancel()
@@ -124,6 +150,8 @@ class View:
         if outage is not None and not outage.forbidden:
             self._pod_watch.hurry()
             self._node_watch.hurry()
+            if self._device_watch:
+                self._device_watch.hurry()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._answering.wait(), patience)
         return self._pod_watch.outage is None
@@ -184,7 +212,7 @@ class View:
     def capacity_unknown(self) -> str | None:
         """Why the nodes, and so the free GPUs, are not known; None if they are."""
         if self._node_watch.synced:
-            return None
+            return self._device_watch.unknown if self._device_watch else None
         outage = self._node_watch.outage
         return outage.reason if outage else "not read yet"
 
@@ -255,13 +283,14 @@ class View:
         return Capacity(
             offers=self.inventory.capacity(catalog.offers()),
             live=self.capacity_unknown is None,
-            cluster_wide=self.cluster_wide,
+            cluster_wide=self.cluster_wide and (self._device_watch is None or self._device_watch.cluster_wide),
         )
 
     def class_of(self, pod: PodRecord, catalog: Catalog, among: Sequence[str] = ()) -> str | None:
-        """The GPU class whose card a bound pod got, by its node's labels; None without GPU, node or such a class.
+        """The GPU class whose card a bound pod got, by its node's labels or by the devices of its claims.
 
-        Where a card belongs to several classes, the first of ``among`` (all of the catalog's if empty) counts.
+        None without GPU, node or such a class. Where a card belongs to several classes, the first of ``among`` (all of
+        the catalog's if empty) counts.
         """
         node = self.inventory.nodes.get(pod.node)
         if node is None:
@@ -271,6 +300,8 @@ class View:
             for offer in gpu_class.accepts if gpu_class else ():
                 if offer.resource in pod.requests and offer.matches(node.labels):
                     return name
+                if pod.claims and self.inventory.devices.landed_on(pod.namespace, pod.claims, offer):
+                    return name
         return None
 
     def stock_for(self, pod: PodRecord, catalog: Catalog, among: Sequence[str] = ()) -> Stock | None:
@@ -278,8 +309,8 @@ class View:
         if self.capacity_unknown is not None:
             return None
         classes = [catalog.gpu_classes[name] for name in among or catalog.gpu_classes if name in catalog.gpu_classes]
-        offers = [offer for gpu_class in classes for offer in gpu_class.accepts if offer.resource in pod.requests]
-        title = " or ".join(c.title for c in classes if any(o.resource in pod.requests for o in c.accepts))
+        offers = [offer for gpu_class in classes for offer in gpu_class.accepts if _asks(pod, offer)]
+        title = " or ".join(c.title for c in classes if any(_asks(pod, offer) for offer in c.accepts))
         return self.inventory.stock_for(pod, offers, title if among else "")
 
     def _outage_changed(self) -> None:
@@ -294,6 +325,12 @@ class View:
         """Whether the watch is past this state of a pod and knows no such pod any more."""
         watched = self._pod_watch.namespace in (None, record.namespace)
         return watched and not self._pod_watch.knows(record.key) and _at_most(record.version, self._pod_watch.version)
+
+    def _claim_changed(self, namespace: str, pod: str) -> None:
+        """The devices that a pod got are told by its claim, maybe later than its node."""
+        record = self._pods.get((namespace, pod))
+        if record is not None and record.claims:
+            self._announce(record, gone=False)
 
     def _pod_upserted(self, raw: Raw) -> None:
         metadata = raw["metadata"]
@@ -373,6 +410,10 @@ class View:
                 waiter.future.set_result(record)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever gave the predicate
             waiter.future.set_exception(error)
+
+
+def _asks(pod: PodRecord, offer: Offer) -> bool:
+    return bool(pod.claims) if offer.device_class else offer.resource in pod.requests
 
 
 def _older(record: PodRecord, than: PodRecord) -> bool:

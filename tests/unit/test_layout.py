@@ -32,6 +32,7 @@ PURE = [
     "labels",
     "companions",
     "placement",
+    "device_claim",
     "pod",
     "entitlement",
 ]
