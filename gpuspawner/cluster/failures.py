@@ -248,7 +248,7 @@ class DeviceClaimError(PodError):
     """FailedResourceClaimCreation: Kubernetes cannot make the claim of devices, or not yet."""
 
     code = "device_claim"
-    patience = RECONSIDER
+    patience = 30.0
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(

@@ -46,7 +46,13 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
     for stored in store.items("persistentvolumeclaims"):
         claims.on_change("persistentvolumeclaims", "ADDED", stored.obj)
     devices.begin()
-    return store.subscribe(on_change)
+    unsubscribe = store.subscribe(on_change)
+
+    def stop() -> None:
+        unsubscribe()
+        devices.stop()
+
+    return stop
 
 
 def claims_of(pod: Object) -> Iterator[str]:

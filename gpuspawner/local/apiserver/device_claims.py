@@ -1,5 +1,6 @@
 """ResourceClaims follow their pods: made from templates, and given back when the pod has ended."""
 
+import asyncio
 from typing import Any
 
 from gpuspawner.local.apiserver.events import record_event
@@ -14,6 +15,7 @@ _TEMPLATES = "resourceclaimtemplates.resource.k8s.io"
 _POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
 _GENERATED_NAME_BASE = 58
 _ENDED = ("Succeeded", "Failed")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 60.0
 PROTECTION = "resource.kubernetes.io/delete-protection"
 """The finalizer of a claim that holds devices."""
 
@@ -26,10 +28,14 @@ def claim_names(pod: Object) -> dict[str, str | None]:
 
 
 class DeviceClaims:
-    """kube-controller-manager's resource_claim controller; it looks again when a template comes, not by time."""
+    """kube-controller-manager's resource_claim controller.
+
+    It looks for a template that is missing again after twice the time, and at once when the template comes.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._retries: dict[str, asyncio.TimerHandle] = {}
 
     def begin(self) -> None:
         """Give back what pods hold that did not outlive the engine."""
@@ -51,7 +57,13 @@ class DeviceClaims:
                 if stored.obj["spec"].get("resourceClaims"):
                     self.on_change("pods", "MODIFIED", stored.obj)
 
-    def _make(self, pod: Object) -> None:
+    def stop(self) -> None:
+        """Look for nothing more."""
+        for retry in self._retries.values():
+            retry.cancel()
+        self._retries.clear()
+
+    def _make(self, pod: Object, pause: float = _FIRST_PAUSE) -> None:
         """Make the claims of a pod that are missing, and write their names into its status."""
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         current = self.store.find("pods", namespace, name)
@@ -68,11 +80,23 @@ class DeviceClaims:
                 why = f'resourceclaimtemplate.resource.k8s.io "{missing}" not found'
                 told = f'PodResourceClaim {entry["name"]}: resource claim template "{missing}": {why}'
                 record_event(self.store, pod, "Warning", "FailedResourceClaimCreation", told, "resource_claim")
+                self._retry(pod, pause)
                 continue
             claim = self.store.create(CLAIMS, _claim(pod, entry["name"], template))
             made.append({"name": entry["name"], "resourceClaimName": claim["metadata"]["name"]})
         if made:
             self.store.modify("pods", namespace, name, lambda new: _tell(new["status"], made))
+
+    def _retry(self, pod: Object, pause: float) -> None:
+        uid = pod["metadata"]["uid"]
+
+        def again() -> None:
+            del self._retries[uid]
+            self._make(pod, min(2 * pause, _LONGEST_PAUSE))
+
+        if uid in self._retries:
+            self._retries[uid].cancel()
+        self._retries[uid] = asyncio.get_running_loop().call_later(pause, again)
 
     def _release(self, namespace: str, uid: str) -> None:
         for stored in self.store.items(CLAIMS, namespace):
