@@ -55,9 +55,12 @@ def claim_record(raw: Raw) -> ClaimRecord:
 
 
 class Devices:
-    """All devices of the cluster. ``changed`` is called whenever an answer may have."""
+    """All devices of the cluster.
 
-    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+    ``changed`` is called whenever an answer may have, and told whether the devices themselves have, or what is free.
+    """
+
+    def __init__(self, changed: Callable[[bool], None] = lambda lasting: None) -> None:
         self._changed = changed
         self._slices: dict[str, Raw] = {}
         self._classes: dict[str, tuple[str, ...]] = {}
@@ -74,7 +77,7 @@ class Devices:
             self._slices[name] = {"spec": raw["spec"]}
         self._devices = None
         self._matching.clear()
-        self._changed()
+        self._changed(True)
 
     def class_changed(self, name: str, raw: Raw | None) -> None:
         """A DeviceClass came or changed, or (None) went."""
@@ -83,7 +86,7 @@ class Devices:
         else:
             self._classes[name] = expressions((raw.get("spec") or {}).get("selectors"))
         self._matching.clear()
-        self._changed()
+        self._changed(True)
 
     def claim_changed(self, key: Key, raw: Raw | None) -> tuple[str, ...]:
         """A ResourceClaim came or changed, or (None) went; the names of its pods."""
@@ -94,7 +97,7 @@ class Devices:
             self._held.subtract(old.held if old else ())
             self._held.update(new.held if new else ())
             self._held = +self._held
-            self._changed()
+            self._changed(False)
         last = new or old
         return last.pods if last else ()
 

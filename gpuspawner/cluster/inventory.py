@@ -51,13 +51,12 @@ class Inventory:
         self._waiting: Counter[str] = Counter()
         self._matching: dict[Offer, tuple[str, ...]] = {}
         self._answers: dict[Offer, OfferCapacity] = {}
-        self.devices = Devices(self._answers.clear)
+        self.devices = Devices(self._devices_changed)
         """The devices of dynamic resource allocation."""
-
         self.version = 0
         """Counts every change."""
         self.nodes_version = 0
-        """Counts the changes of nodes, which are rare."""
+        """Counts the changes of nodes and of devices, which are rare."""
 
     @property
     def nodes(self) -> Mapping[str, NodeRecord]:
@@ -97,6 +96,11 @@ class Inventory:
             if node and not account:
                 del self._used[node]
         self._answers.clear()
+
+    def _devices_changed(self, lasting: bool) -> None:
+        self._answers.clear()
+        self.version += 1
+        self.nodes_version += lasting
 
     def used(self, node: str) -> Mapping[str, int]:
         """What the pods on a node request together."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gpuspawner.admission import Availability, Granted, Part, Placement, State
-from gpuspawner.catalog import GPUClass, Profile
+from gpuspawner.catalog import GPUClass, Offer, Profile
 from gpuspawner.config import Settings
 from gpuspawner.pod import Server, build_pod
 from gpuspawner.request import LaunchRequest, profiles_of
 
 from .availability import assess, could_come, suitable
+from .device_availability import assess_devices, suitable_for_devices
 from .inventory import Inventory
 from .placement import Needs
 
@@ -102,12 +103,20 @@ class Prospects:
         large = self._suitable(launch, inventory)
         if isinstance(large, Availability):
             return could_come(large) if launch.autoscaled else large
+        if launch.offers:
+            return assess_devices(
+                launch.needs, inventory, launch.offers, launch.gpus, large=large, autoscaled=launch.autoscaled
+            )
         return assess(launch.needs, inventory, launch.resource, autoscaled=launch.autoscaled, large=large)
 
     def _suitable(self, launch: "_Launch", inventory: Inventory) -> tuple[str, ...] | Availability:
         found = self._large.get(id(launch))
         if found is None:
-            found = self._large[id(launch)] = suitable(launch.needs, inventory, launch.resource)
+            if launch.offers:
+                found = suitable_for_devices(launch.needs, inventory, launch.offers, launch.gpus)
+            else:
+                found = suitable(launch.needs, inventory, launch.resource)
+            self._large[id(launch)] = found
         return found
 
     def _expected(self, choice: Choice, answer: Availability, estimate: Estimate) -> Availability:
@@ -121,12 +130,15 @@ class Prospects:
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """One way to launch a choice: the needs of its pod, with one of the class's resources."""
+    """One way to launch a choice: the needs of its pod, with one of the class's resources or with its ``offers`` of
+    device classes, of which it asks for ``gpus`` devices."""
 
     needs: Needs
     resource: str
     autoscaled: bool
     smallest: bool
+    gpus: int = 0
+    offers: tuple[Offer, ...] = ()
 
 
 def _launches(settings: Settings) -> Iterator[tuple[Choice, Iterable[_Launch]]]:
@@ -154,7 +166,9 @@ def _launches_of(settings: Settings, workspace: str, profile: Profile, gpu_class
         for sizes in (default, smallest):
             needs = _needs(settings, workspace, profile, sizes, placements)
             autoscaled = gpu_class is not None and gpu_class.autoscaled
-            yield _Launch(needs, resource, autoscaled, smallest=sizes is smallest)
+            offers = tuple(placement.offer for placement in placements if placement.offer.device_class)
+            source = " or ".join(dict.fromkeys(offer.device_class for offer in offers)) or resource
+            yield _Launch(needs, source, autoscaled, sizes is smallest, sizes.gpus, offers)
 
 
 def _by_resource(gpu_class: GPUClass | None) -> Mapping[str, tuple[Placement, ...]]:

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuspawner.admission import OfferCapacity
+from gpuspawner.admission import Availability, OfferCapacity, Part, State
 from gpuspawner.catalog import Offer
 from gpuspawner.cluster.devices import Devices
 from gpuspawner.cluster.inventory import Inventory
-from gpuspawner.cluster.records import NodeRecord, PodRecord
+from gpuspawner.cluster.prospects import Prospects
+from gpuspawner.cluster.records import NodeRecord, PodRecord, Taint
+from gpuspawner.config import load_settings
 
 Raw = dict[str, Any]
 A100 = Offer(device_class="gpu.nvidia.com", product=("A100",))
@@ -144,3 +147,65 @@ def test_the_stock_for_a_claim_tells_taken_from_never() -> None:
     assert (stock.most_on_a_node, stock.waiting, stock.fits) == (2, 1, True)
     huge = PodRecord("ns", "p", "u", "1", True, "", "Pending", False, {"cpu": 9000}, claims=("mine",))
     assert not inventory.stock_for(huge, [A100], "A100").fits
+
+
+def available(inventory: Inventory, gpus: int = 1, **gpu_class: Any) -> Availability:
+    accepts = [{"device_class": "gpu.nvidia.com", "product": "A100"}]
+    profile = {"image": "image", "gpu_classes": "large", "gpus": gpus, "cpu": 1, "memory": "1G"}
+    settings = load_settings(
+        {
+            "gpu_classes": {"large": {"accepts": accepts, **gpu_class}},
+            "profiles": {"pytorch": profile},
+            "workspaces": {"everyone": {"members": "*"}},
+        }
+    )
+    return Prospects(settings).of(inventory)["everyone", "pytorch", "large"]
+
+
+def cluster(*products: str, held: int = 0, **node: Any) -> Inventory:
+    fields: dict[str, Any] = {"unschedulable": False, "ready": True, "taints": (), **node}
+    inventory = Inventory()
+    inventory.node_changed("a", NodeRecord("a", {}, {"cpu": 8000, "memory": 2**34}, **fields))
+    inventory.node_changed("cpu", NodeRecord("cpu", {}, {"cpu": 8000, "memory": 2**34}, False, True, ()))
+    inventory.devices.class_changed("gpu.nvidia.com", CLASS)
+    inventory.devices.slice_changed("a", slice_("a", *products))
+    inventory.devices.claim_changed(("ns", "theirs"), claim(*(("a", index) for index in range(held))))
+    return inventory
+
+
+@pytest.mark.parametrize(
+    ("known", "gpus", "state", "part", "reason"),
+    [
+        (cluster("A100", "A100", "T4"), 1, State.FREE, None, "2 of 2 free."),
+        (cluster("A100", "A100", held=2), 1, State.BUSY, None, "All 2 are taken."),
+        (cluster("A100", "A100", held=1), 2, State.BUSY, None, "1 of 2 free, but no 2 on one node."),
+        (cluster("A100", unschedulable=True), 1, State.BUSY, None, "closed for maintenance"),
+        (cluster("T4"), 1, State.MISCONFIGURED, Part.RESOURCE, "No driver publishes a device of class gpu.nvidia.com"),
+        (
+            cluster("A100"),
+            2,
+            State.MISCONFIGURED,
+            Part.SIZE,
+            "no node has more than 1 such devices.",
+        ),
+        (
+            cluster("A100", taints=(Taint("dedicated", "others", "NoSchedule"),)),
+            1,
+            State.MISCONFIGURED,
+            Part.LABEL,
+            "No node of those with such devices (a) may or can hold the pod.",
+        ),
+    ],
+)
+def test_whether_a_launch_of_a_device_class_could_start(
+    known: Inventory, gpus: int, state: State, part: Part | None, reason: str
+) -> None:
+    found = available(known, gpus)
+    assert (found.state, found.part) == (state, part)
+    assert reason in found.reason
+
+
+def test_an_autoscaler_mends_what_is_taken() -> None:
+    found = available(cluster("A100", held=1), autoscaled=True)
+    assert found.state is State.NEEDS_NODE
+    assert found.reason.startswith("All 1 are taken.")

@@ -52,12 +52,12 @@ async def until(launcher: Launcher, holds: Callable[[], bool]) -> None:
     changed, devices = asyncio.Event(), launcher.view.inventory.devices
     before = devices._changed
 
-    def tell(*_: object) -> None:
-        before()
+    def tell(lasting: bool) -> None:
+        before(lasting)
         changed.set()
 
     devices._changed = tell
-    stop = launcher.view.on_pod(tell)
+    stop = launcher.view.on_pod(lambda pod, gone: changed.set())
     try:
         async with asyncio.timeout(20):
             while not holds():
