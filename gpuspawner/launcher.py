@@ -194,7 +194,9 @@ class Launcher:
         if not await self.synced(min(timeout, _FIRST_SYNC)) or not await self.view.answers(min(timeout, _BLIP)):
             raise self._blind()
         key, settings = (request.user, request.server), settings or self.settings
-        granted = self.ledger.admit(lambda usage: admit(request, settings, usage, self.capacity(), self.now().date()))
+        free = self._room.unclaimed(request, self.capacity())
+        granted = self.ledger.admit(lambda usage: admit(request, settings, usage, free, self.now().date()))
+        self._room.admitted(granted)
         self._launching[key] = launch = uuid4().hex
         self._exits.pop(key, None)
         stopping = self._stopping.pop(key, None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -212,9 +213,8 @@ class WaitingRoom:
         if not others:
             return None
         tried = {placement.offer for placement in granted.placements}
-        capacity = self._view.capacity(self.settings.catalog)
-        left = dict.fromkeys(tried, OfferCapacity()) | {offer: self._unclaimed(offer, capacity) for offer in others}
-        capacity = replace(capacity, offers={**capacity.offers, **left})
+        capacity = self.unclaimed(request, self._view.capacity(self.settings.catalog))
+        capacity = replace(capacity, offers={**capacity.offers, **dict.fromkeys(tried, OfferCapacity())})
         asked, day = replace(request, gpu_classes=classes), self._clock().date()
         try:
             found = admit(asked, settings, self._ledger.usage(), capacity, day)
@@ -223,7 +223,7 @@ class WaitingRoom:
         fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)
         if not fits and not (hopeless and found.placements != granted.placements):
             return None
-        self._moving[found.held.key] = found
+        self.admitted(found)
         return self._ledger.admit(lambda usage: found)
 
     def _waiting(self, resource: str) -> Iterable[tuple[str, Granted]]:
@@ -250,24 +250,34 @@ class WaitingRoom:
             if resource in pod.requests and pod.node and not pod.ended
         ]
 
-    def _unclaimed(self, offer: Offer, capacity: Capacity) -> OfferCapacity:
-        """What is free of an offer, less what launches that wait for it will take."""
-        there = capacity.of(offer)
+    def unclaimed(self, request: LaunchRequest, capacity: Capacity) -> Capacity:
+        """What is free of what a request may land on, less what launches that wait for it will take.
+
+        It matters only for a request that has a choice of resources: others wait in kube-scheduler's own queue.
+        """
+        classes = [self.settings.catalog.gpu_classes[name] for name in request.gpu_classes]
+        offers = [offer for gpu_class in classes for offer in gpu_class.accepts]
+        if len({offer.resource for offer in offers}) < 2 and len(classes) < 2:
+            return capacity
+        claimed: Counter[Offer] = Counter()
         waiting = [granted for pod, granted in self._launches.values() if self._has_no_node(pod)]
-        claimed = sum(
-            granted.request.gpus
-            for granted in (*waiting, *self._moving.values())
-            if any(placement.offer == offer for placement in granted.placements)
-        )
-        return replace(
-            there,
-            free=max(0, there.free - claimed),
-            most_free_on_a_node=max(0, there.most_free_on_a_node - claimed),
-        )
+        for granted in (*waiting, *self._moving.values()):
+            if granted.held.key != (request.user, request.server):
+                claimed.update({placement.offer: granted.request.gpus for placement in granted.placements})
+        return replace(capacity, offers={**capacity.offers, **{o: _less(capacity.of(o), claimed[o]) for o in offers}})
+
+    def admitted(self, granted: Granted) -> None:
+        """A launch has been admitted; until its pod is made it claims what it was granted."""
+        self._moving[granted.held.key] = granted
 
     def _has_no_node(self, pod: PodRecord) -> bool:
         now = self._view.pod(*pod.key)
         return now is None or (now.uid == pod.uid and not now.node)
+
+
+def _less(there: OfferCapacity, gpus: int) -> OfferCapacity:
+    most = max(0, there.most_free_on_a_node - gpus)
+    return replace(there, free=max(0, there.free - gpus), most_free_on_a_node=most)
 
 
 def _end(pod: PodRecord, now: float) -> float | None:

@@ -189,6 +189,12 @@ async def test_two_that_wait_do_not_both_move_to_the_one_that_is_free(hall: Hall
     assert "The only Small GPU is taken" in step.message
 
 
+async def test_launches_at_the_same_instant_share_out_the_classes_that_are_free(hall: Hall) -> None:
+    both = [hall.begin(name, gpu_classes=("small", "slice"))[0] for name in ("ada", "bob")]
+    nodes = {(await asyncio.wait_for(task, PATIENCE)).node for task in both}
+    assert nodes == {"t4-0", "a100-mig-3g.40gb-0"}
+
+
 @pytest.mark.parametrize("changes", [{"fallback_after": None}])
 async def test_where_the_site_wants_no_fallback_a_launch_stays_with_its_first_class(hall: Hall) -> None:
     await hall.begin("ada")[0]
