@@ -76,12 +76,11 @@ async def _idle(run: Run, seconds: float) -> Rows:
 async def _restart(run: Run, count: int) -> Rows:
     await run.hub.stop()
     took = await run.hub.start()
-    known = 0
-    deadline = time.monotonic() + 30
+    known, deadline = 0, time.monotonic() + 30
     while known < count and time.monotonic() < deadline:
-        found = await run.hub.api("GET", f"users?state=ready&limit={count + 1}")
-        known = len(found)
-        await asyncio.sleep(0.1)
+        known = 0
+        while page := await run.hub.api("GET", f"users?state=ready&offset={known}&limit=100"):
+            known += len(page)
     return {"restart, s": took, "servers lost by restart": count - known}
 
 
@@ -112,7 +111,7 @@ async def notice(spawner: str, folder: Path, count: int, starts: tuple[float, ..
             await asyncio.sleep(after)
             await run.launch([name], 1)
 
-        spaced = [one(some[number], 0.05 + number * 0.25) for some in names.values() for number in range(count)]
+        spaced = [one(some[number], number * 0.5) for some in names.values() for number in range(count)]
         await asyncio.gather(*spaced)
         ready, started = (await run.stats())["ready"], (await run.hub.inside())["started"]
         rows: Rows = {}
