@@ -111,7 +111,7 @@ async def notice(spawner: str, folder: Path, count: int, starts: tuple[float, ..
             await asyncio.sleep(after)
             await run.launch([name], 1)
 
-        spaced = [one(some[number], number * 0.5) for some in names.values() for number in range(count)]
+        spaced = [one(some[number], number * 1.0) for some in names.values() for number in range(count)]
         await asyncio.gather(*spaced)
         ready, started = (await run.stats())["ready"], (await run.hub.inside())["started"]
         rows: Rows = {}
@@ -169,7 +169,7 @@ def chosen(quick: bool, sizes: tuple[int, ...]) -> list[Scenario]:
         return f"{count} servers, 30 at once, pod takes 0.5 s", lambda s, f: fleet(s, f, count, idle)
 
     crowd, takes = (50, 3.0) if quick else (100, 12.0)
-    starts, each = ((1.0, 3.0), 6) if quick else ((2.0, 10.0, 60.0), 30)
+    starts, each = ((1.0, 3.0), 6) if quick else ((2.0, 10.0, 60.0), 15)
     events = 5000 if quick else 35000
     return [
         (f"{crowd} servers at once, pod takes {takes:g} s", lambda s, f: burst(s, f, crowd, takes)),
