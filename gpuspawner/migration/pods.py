@@ -8,16 +8,22 @@ from gpuspawner.migration.templates import literal, templated
 from gpuspawner.migration.traits import Traits, camel, listed
 from gpuspawner.pod_patch import CONTAINER
 
-__all__ = ["OUR_CONTEXT", "OUR_SPEC", "plain_variables", "pod_patch"]
+__all__ = ["OUR_CONTEXT", "OUR_POD_CONTEXT", "OUR_SPEC", "plain_variables", "pod_patch", "pull_secrets"]
 
 _TOLERATED = [
     {"key": key, "operator": "Equal", "value": "user", "effect": "NoSchedule"}
     for key in ("hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated")
 ]
-OUR_SPEC: Mapping[str, Any] = {"automountServiceAccountToken": False}
+OUR_SPEC: Mapping[str, Any] = {"automountServiceAccountToken": False, "enableServiceLinks": False}
+OUR_POD_CONTEXT: Mapping[str, Any] = {
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "fsGroup": 100,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 OUR_CONTEXT: Mapping[str, Any] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """What our pods say where nothing else is said: a patch of a profile may have to say so, that of all pods need not."""
-_OUR_USER, _OUR_GROUP = 1000, 100
 _OUR_LABELS = {
     "app": "jupyterhub",
     "app.kubernetes.io/managed-by": "kubespawner",
@@ -38,6 +44,7 @@ def pod_patch(traits: Traits) -> dict[str, Any]:
     containers = [{"name": CONTAINER, **_container(traits)}]
     containers += [_other_container(one) for one in _filled_in(traits, "extra_containers")]
     spec: dict[str, Any] = {
+        **OUR_SPEC,
         **literal(_scheduling(traits)),
         **_identity(traits),
         "securityContext": literal(_pod_security(traits)),
@@ -45,6 +52,8 @@ def pod_patch(traits: Traits) -> dict[str, Any]:
         "initContainers": [_other_container(one) for one in _filled_in(traits, "init_containers")],
         "terminationGracePeriodSeconds": traits.set.get("delete_grace_period"),
     }
+    if traits.of_profile("image_pull_secrets"):
+        spec["imagePullSecrets"] = [{"name": name} for name in pull_secrets(traits)]
     for key, value in _filled_in(traits, "extra_pod_config").items():
         _add_to_spec(spec, camel(key), value, traits)
     spec["containers"] = containers
@@ -52,7 +61,7 @@ def pod_patch(traits: Traits) -> dict[str, Any]:
         "labels": _labels(_filled_in(traits, "extra_labels") | (traits.set.get("common_labels") or {})),
         "annotations": _texts(_filled_in(traits, "extra_annotations")),
     }
-    return {key: filled for key, part in (("metadata", metadata), ("spec", spec)) if (filled := _filled(part))}
+    return {"metadata": _filled(metadata), "spec": _filled(spec)}
 
 
 def plain_variables(traits: Traits) -> dict[str, Any]:
@@ -81,6 +90,13 @@ def _claims_named(volumes: list[dict[str, Any]], traits: Traits) -> list[dict[st
             source = {camel(key): value for key, value in source.items()}
             volume["persistentVolumeClaim"] = {**source, "claimName": source["claimName"].replace("{pvc_name}", claim)}
     return volumes
+
+
+def pull_secrets(traits: Traits) -> list[str]:
+    """The names of the Secrets with the credentials of registries."""
+    value = traits["image_pull_secrets"]
+    items = [value] if isinstance(value, str) else value
+    return [item if isinstance(item, str) else item["name"] for item in items]
 
 
 def _container(traits: Traits) -> dict[str, Any]:
@@ -168,11 +184,11 @@ def _pod_security(traits: Traits) -> dict[str, Any]:
     supplemental = [int(gid) for gid in traits["supplemental_gids"]]
     group = traits["fs_gid"]
     context = {
-        "fsGroup": None if group in (None, _OUR_GROUP) else int(group),
+        "fsGroup": None if group is None else int(group),
         "supplementalGroups": supplemental or None,
         **traits["pod_security_context"],
     }
-    return _unrestricted(_filled(context))
+    return {**OUR_POD_CONTEXT, **_unrestricted(_filled(context))}
 
 
 def _container_security(traits: Traits) -> dict[str, Any]:
@@ -180,15 +196,15 @@ def _container_security(traits: Traits) -> dict[str, Any]:
     user, group = traits["uid"], traits["gid"]
     wanted = _filled(
         {
-            "runAsUser": None if user in (None, _OUR_USER) else int(user),
+            "runAsUser": None if user in (None, OUR_POD_CONTEXT["runAsUser"]) else int(user),
             "runAsGroup": None if group is None else int(group),
             "privileged": traits["privileged"] or None,
             **traits["container_security_context"],
         }
     )
     escalation = wanted.get("allowPrivilegeEscalation", traits.set.get("allow_privilege_escalation", False))
-    if wanted.get("privileged"):
-        escalation = None
+    if wanted.get("privileged") and not escalation:
+        escalation = None  # Kubernetes refuses both
     capabilities = {"drop": None, **(wanted.get("capabilities") or {})}
     if escalation is False and "capabilities" not in wanted:
         capabilities = {"drop": ["ALL"]}
@@ -237,7 +253,7 @@ def _add_to_spec(spec: dict[str, Any], name: str, value: Any, traits: Traits) ->
     if name in _OURS:
         traits.say(f"extra_pod_config[{name!r}]", _OURS[name])
     elif name == "securityContext":
-        spec[name] = _unrestricted(dict(value))
+        spec[name] = {**OUR_POD_CONTEXT, **_unrestricted(dict(value))}
     else:
         spec[name] = value
 

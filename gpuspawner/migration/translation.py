@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuspawner.migration.difference import difference
 from gpuspawner.migration.gpus import PRODUCT_LABELS, Classes, take_gpus
-from gpuspawner.migration.pods import OUR_CONTEXT, OUR_SPEC, plain_variables, pod_patch
+from gpuspawner.migration.pods import OUR_CONTEXT, OUR_POD_CONTEXT, OUR_SPEC, plain_variables, pod_patch, pull_secrets
 from gpuspawner.migration.profiles import Variant, variants_of
 from gpuspawner.migration.reasons import REASONS
 from gpuspawner.migration.storage import Taken, take_storage
@@ -20,7 +20,7 @@ __all__ = ["Translation", "translate"]
 _LEAST = {"cpu": 1.0, "mem": 2 * 10**9}
 _BYTES = re.compile(r"([0-9.]+)\s*([KMGT]?)(?:i?B?)", re.IGNORECASE)
 _OF_THE_HUB = (
-    "dns_name", "enable_user_namespaces", "image_pull_secrets", "k8s_api", "namespace", "pvc_", "services_",
+    "dns_name", "enable_user_namespaces", "k8s_api", "namespace", "pvc_", "services_",
     "slug_scheme", "storage_", "user_namespace_",
 )  # fmt: skip
 _OF_PROFILES = ("default_url", "http_timeout", "notebook_dir")
@@ -56,7 +56,7 @@ def translate(values: Mapping[str, Any], said: Iterable[tuple[str, str]] = ()) -
         "workspaces": {"everyone": {"members": "*"}},
         "environment": variables,
         "pod_template": _without(whole, storage, variables),
-        "image_pull_secrets": _pull_secrets(base["image_pull_secrets"]),
+        "image_pull_secrets": pull_secrets(base),
         "namespace": base["namespace"],
         "connect": _connect(base),
         "user_namespaces": _user_namespaces(base),
@@ -204,6 +204,7 @@ def _inherited(base: Traits) -> dict[str, Any]:
 def _without(whole: Mapping[str, Any], storage: Taken, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The patch of every pod, without what ``storage`` and ``environment`` say."""
     spec = _beyond(whole.get("spec", {}), OUR_SPEC)
+    spec["securityContext"] = _beyond(spec["securityContext"], OUR_POD_CONTEXT)
     spec["volumes"] = _others(spec.get("volumes", []), "name", [volume["name"] for volume in storage.volumes])
     containers = []
     for container in spec.get("containers", []):
@@ -217,7 +218,7 @@ def _without(whole: Mapping[str, Any], storage: Taken, variables: Mapping[str, A
         if set(left) != {"name"}:
             containers.append(left)
     spec["containers"] = containers
-    template = {**whole, "spec": {key: value for key, value in spec.items() if value != []}}
+    template = {**whole, "spec": {key: value for key, value in spec.items() if value not in ([], {})}}
     return {key: value for key, value in template.items() if value}
 
 
@@ -228,11 +229,6 @@ def _beyond(part: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
 def _others(items: Iterable[Mapping[str, Any]], key: str, names: Iterable[str]) -> list[Mapping[str, Any]]:
     known = set(names)
     return [item for item in items if item[key] not in known]
-
-
-def _pull_secrets(value: Any) -> list[str]:
-    items = [value] if isinstance(value, str) else value
-    return [item if isinstance(item, str) else item["name"] for item in items]
 
 
 def _connect(base: Traits) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_from_kubespawner_page import FIELDS, ROWS, agree
 
+from gpuspawner.migration.pods import OUR_CONTEXT, OUR_POD_CONTEXT, OUR_SPEC
 from gpuspawner.migration.translation import translate
 
 TRAITS = sorted(set(ROWS) & set(FIELDS))
@@ -36,6 +37,30 @@ OTHERS: dict[str, Any] = {
     "volume_mounts": [],
     "volumes": [],
 }
+
+
+PLAIN = {"profiles": {"default": {"image": "x"}}, "workspaces": {"everyone": {"members": "*"}}}
+
+
+def test_what_the_translation_takes_for_granted_is_what_a_pod_of_ours_says() -> None:
+    spec = Ours(PLAIN).pod["spec"]
+    assert spec["securityContext"] == OUR_POD_CONTEXT
+    assert spec["containers"][0]["securityContext"] == OUR_CONTEXT
+    assert OUR_SPEC.items() <= spec.items()
+
+
+@pytest.mark.parametrize("trait", ["fs_gid", "pod_security_context", "allow_privilege_escalation", "service_account"])
+def test_a_profile_that_takes_back_what_the_hub_says_is_as_restricted_as_any(trait: str) -> None:
+    traits = chosen([trait])
+    traits["profile_list"] = [{"display_name": "other", "kubespawner_override": {trait: None}}]
+    if trait == "allow_privilege_escalation":
+        traits["profile_list"][0]["kubespawner_override"] = {trait: False}
+    if trait == "pod_security_context":
+        traits["profile_list"][0]["kubespawner_override"] = {trait: {"fsGroupChangePolicy": None}}
+    spec = Ours(translate(traits).section).pod["spec"]
+    assert spec["securityContext"] == OUR_POD_CONTEXT
+    assert spec["containers"][0]["securityContext"] == OUR_CONTEXT
+    assert OUR_SPEC.items() <= spec.items()
 
 
 def chosen(names: list[str]) -> dict[str, Any]:
