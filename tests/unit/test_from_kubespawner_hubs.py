@@ -200,3 +200,48 @@ def test_too_many_combinations_of_choices_are_not_all_written_out() -> None:
     translation = translate({"profile_list": [{"display_name": "Many", "profile_options": options}]})
     assert list(translation.section["profiles"]) == ["many-0-0"]
     assert "49 combinations" in dict(translation.remarks)["profile 'Many'"]
+
+
+def test_namespaces_of_users_and_services_are_the_hubs() -> None:
+    translation = translate(
+        {
+            "enable_user_namespaces": True,
+            "user_namespace_template": "nb-{username}",
+            "user_namespace_labels": {"team": "{username}"},
+            "services_enabled": True,
+            "dns_name_template": "{name}.{namespace}.svc",
+        }
+    )
+    assert translation.section["user_namespaces"] == {"name": "nb-{username}", "labels": {"team": "{username}"}}
+    assert translation.section["services"] is True
+    assert translation.section["dns_name"] == "{pod_name}.{namespace}.svc"
+    assert "gpuspawner/hub" in dict(translation.remarks)["c.KubeSpawner.enable_user_namespaces"]
+    load_settings(translation.section)
+
+
+def test_how_to_reach_kubernetes_is_taken_over() -> None:
+    section = translate({"k8s_api_host": "https://10.0.0.1:6443", "k8s_api_verify_ssl": False}).section
+    assert section["connect"] == {"host": "https://10.0.0.1:6443", "verify": False}
+
+
+def test_a_server_on_gpu_nodes_without_a_gpu_may_still_go_there() -> None:
+    section = translate({"image": "x", "node_selector": {"nvidia.com/gpu.product": "Tesla-T4"}}).section
+    assert section["profiles"]["default"]["allow_gpu_nodes"] is True
+
+
+def test_a_home_without_a_claim_of_its_own_keeps_no_claim() -> None:
+    assert translate({"image": "x"}).section["storage"] is None
+    said = translate({"storage_pvc_ensure": True, "storage_capacity": "1Gi"})
+    assert "no home to keep" in dict(said.remarks)["c.KubeSpawner.storage_pvc_ensure"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "memory"),
+    [("1G", "1Gi"), ("1.5G", "1536Mi"), ("512M", "512Mi"), (10**9, "1G"), ("100K", "100Ki"), ("1234567", "1234567")],
+)
+def test_jupyterhubs_units_of_memory_are_binary(limit: Any, memory: str) -> None:
+    traits = {"mem_limit": limit, "cpu_limit": 1.5}
+    profile = translate(traits).section["profiles"]["default"]
+    assert profile["memory"] == memory
+    assert profile["cpu"] == 1.5
+    assert parse_quantity(memory) == Theirs(traits).spawner.mem_limit
