@@ -237,7 +237,7 @@ def test_a_home_without_a_claim_of_its_own_keeps_no_claim() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "memory"),
-    [("1G", "1Gi"), ("1.5G", "1536Mi"), ("512M", "512Mi"), (10**9, "1G"), ("100K", "100Ki"), ("1234567", "1234567")],
+    [("1G", "1Gi"), ("1.5G", "1536Mi"), ("512M", "512Mi"), (10**9, "1G"), ("100K", "100Ki"), (1234567, "1234567")],
 )
 def test_jupyterhubs_units_of_memory_are_binary(limit: Any, memory: str) -> None:
     traits = {"mem_limit": limit, "cpu_limit": 1.5}
