@@ -16,8 +16,8 @@ from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
 from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
-from gpuspawner.spawner import GPUSpawner
 from gpuspawner.storage import Scratch, SharedVolume
+from gpuspawner.traits import SpawnerTraits
 from gpuspawner.workspace import Budget, ClaimRule, PerMember, QuotaException, Workspace
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
@@ -51,7 +51,7 @@ SHOWN: dict[str, Callable[[Any], str]] = {
 def traits() -> list[str]:
     """The traits of GPUSpawner, in the order of the class, each with its help."""
     lines = ["## `c.GPUSpawner`", ""]
-    for name, trait in vars(GPUSpawner).items():
+    for name, trait in vars(SpawnerTraits).items():
         if getattr(trait, "metadata", {}).get("config") and trait.help:
             lines += [f"### `{name}`", "", cleandoc(trait.help).replace("::", ":"), ""]
     return lines

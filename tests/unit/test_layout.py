@@ -86,7 +86,7 @@ def test_a_pure_room_imports_only_what_is_below_it_and_does_no_io(name: str) -> 
 @pytest.mark.parametrize("name", inside("cluster"))
 def test_the_cluster_knows_no_jupyterhub(name: str) -> None:
     assert not outside(name) & JUPYTERHUB
-    assert not rooms(name) & {"spawner", "authenticator", "launcher", "web", "cli", "local"}
+    assert not rooms(name) & {"spawner", "traits", "authenticator", "launcher", "web", "cli", "local"}
 
 
 @pytest.mark.parametrize("name", inside("migration"))

@@ -1,0 +1,226 @@
+"""The traits of ``c.GPUSpawner``: what an administrator configures, and its reference manual."""
+
+from pathlib import Path
+
+from jupyterhub.traitlets import Command
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Callable, Dict, List, Unicode, Union, default
+from traitlets.config import LoggingConfigurable
+
+from gpuspawner.config import DNS_NAME, FALLBACK_AFTER
+
+__all__ = ["SpawnerTraits"]
+
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class SpawnerTraits(LoggingConfigurable):
+    """The configuration of :class:`~gpuspawner.spawner.GPUSpawner`."""
+
+    gpu_classes = Dict(
+        help="""GPU classes by name: bands of GPUs that members ask for.
+
+        For example::
+
+            c.GPUSpawner.gpu_classes = {
+                "small": {
+                    "display_name": "Small, 16 GB",
+                    "memory": "16Gi",
+                    "accepts": [{"resource": "nvidia.com/gpu", "product": "Tesla-T4"}],
+                },
+            }
+        """
+    ).tag(config=True)
+    profiles = Union(
+        [Dict(), Callable()],
+        default_value={},
+        help="""Profiles by name: an image, and how much of the machine it may take. Or a function, async or not, of
+        the spawner that returns them, so that each user has their own.
+
+        For example::
+
+            c.GPUSpawner.profiles = {
+                "pytorch": {
+                    "display_name": "PyTorch",
+                    "image": "quay.io/jupyter/pytorch-notebook:cuda12",
+                    "cpu": {"default": 2, "max": 8},
+                    "memory": {"default": "8G", "max": "32G"},
+                    "gpu_classes": ["small"],
+                    "gpus": {"default": 1, "max": 1},
+                },
+            }
+        """,
+    ).tag(config=True)
+    workspaces = Dict(
+        help="""Workspaces by name: who may have what.
+
+        For example::
+
+            c.GPUSpawner.workspaces = {
+                "everyone": {"members": "*", "quota": {"small": 4}, "per_member": {"gpus": 1, "servers": 2}},
+            }
+        """
+    ).tag(config=True)
+    off_peak = Dict(
+        allow_none=True,
+        default_value=None,
+        help="""Hours in which service units cost less.
+
+        For example::
+
+            c.GPUSpawner.off_peak = {"hours": "01:00-16:00", "rate": 0.5, "timezone": "America/Los_Angeles"}
+        """,
+    ).tag(config=True)
+    timezone = Unicode(
+        "UTC",
+        help="""IANA time zone in which days begin: those a workspace starts and ends on, and of its exceptions.
+
+        For example::
+
+            c.GPUSpawner.timezone = "America/Los_Angeles"
+        """,
+    ).tag(config=True)
+    namespace = Unicode(
+        help="""Namespace of the pods and claims; without it the hub's own, or ``default`` outside of a cluster.
+
+        For example::
+
+            c.GPUSpawner.namespace = "jupyter"
+        """,
+    ).tag(config=True)
+    hub_name = Unicode(
+        "jupyterhub",
+        help="""Name of this hub on its pods' labels; give each hub of a namespace its own.
+
+        For example::
+
+            c.GPUSpawner.hub_name = "teaching"
+        """,
+    ).tag(config=True)
+    pod_template = Dict(
+        help="""PodTemplateSpec merged into every pod, as ``kubectl patch`` merges. The server's container is
+        called ``notebook``.
+
+        For example::
+
+            c.GPUSpawner.pod_template = {"spec": {"priorityClassName": "interactive"}}
+        """
+    ).tag(config=True)
+    storage = Dict(
+        allow_none=True,
+        help="""Home of a member, kept in a PersistentVolumeClaim, shared volumes, scratch space and /dev/shm. None: no
+        volume but /dev/shm.
+
+        For example::
+
+            c.GPUSpawner.storage = {
+                "size": "20Gi",
+                "storage_class": "fast",
+                "volumes": {"datasets": {"claim": "datasets", "mount_path": "/datasets"}},
+                "scratch": {"size": "200Gi", "storage_class": "local-nvme"},
+            }
+        """,
+    ).tag(config=True)
+    image_pull_secrets = List(
+        Unicode(),
+        help="""Names of Secrets with the credentials of image registries.
+
+        For example::
+
+            c.GPUSpawner.image_pull_secrets = ["registry"]
+        """,
+    ).tag(config=True)
+    token_in_secret = Bool(
+        True,
+        help="""Keep each server's API token in a Secret of its own, which is gone with the server, so that whoever may
+        read pods cannot read it. That is one request more at each launch and at each stop. False: it is in the pod's
+        environment, as KubeSpawner has it, and the hub needs no rights to Secrets.
+
+        For example::
+
+            c.GPUSpawner.token_in_secret = False
+        """,
+    ).tag(config=True)
+    fallback_after = AnyTrait(
+        FALLBACK_AFTER,
+        help="""How long a launch waits for the GPU class of its first choice while another class of its choice, which
+        has another resource name, is free; then it moves there. None: it never does.
+
+        For example::
+
+            c.GPUSpawner.fallback_after = "2m"
+        """,
+    ).tag(config=True)
+    user_namespaces = Dict(
+        allow_none=True,
+        default_value=None,
+        help="""A namespace for each user, made at their first launch, instead of one for all. The hub needs a
+        ClusterRole for it.
+
+        For example::
+
+            c.GPUSpawner.user_namespaces = {
+                "name": "{hubnamespace}-{username}",
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            }
+        """,
+    ).tag(config=True)
+    services = Bool(
+        False,
+        help="""Give each server a Service, and reach it by DNS name instead of by IP address: for meshes that want
+        it. With JupyterHub's ``internal_ssl`` each server has one anyway.
+
+        For example::
+
+            c.GPUSpawner.services = True
+        """,
+    ).tag(config=True)
+    dns_name = Unicode(
+        DNS_NAME,
+        help="""DNS name of a server's Service, with ``{pod_name}`` and ``{namespace}``.
+
+        For example::
+
+            c.GPUSpawner.dns_name = "{pod_name}.{namespace}.svc.example.org"
+        """,
+    ).tag(config=True)
+    connect = Dict(
+        help="""How to reach the Kubernetes API: ``kubeconfig``, ``context``, or ``host``, ``token_file``, ``ca``,
+        ``verify``. Without it the pod's own service account, else the default kubeconfig.
+
+        For example::
+
+            c.GPUSpawner.connect = {"kubeconfig": "/etc/gpuspawner/kubeconfig"}
+        """
+    ).tag(config=True)
+
+    modify_pod_hook = Callable(
+        None,
+        allow_none=True,
+        help="""A function, async or not, of the spawner and the pod's manifest (a dict) that returns the manifest to
+        make, or changes it in place. What quota and placement rest on is put back afterwards.
+
+        For example::
+
+            async def add_team(spawner, pod):
+                pod["metadata"]["labels"]["team"] = await team_of(spawner.user.name)
+                return pod
+
+            c.GPUSpawner.modify_pod_hook = add_team
+        """,
+    ).tag(config=True)
+    cmd = Command(
+        None,
+        allow_none=True,
+        minlen=0,
+        help="""Command of the notebook server; without it the image's own.
+
+        For example::
+
+            c.GPUSpawner.cmd = ["jupyterhub-singleuser"]
+        """,
+    ).tag(config=True)
+
+    @default("namespace")
+    def _default_namespace(self) -> str:
+        return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
