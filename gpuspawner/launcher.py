@@ -19,7 +19,7 @@ from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
 from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndError, plain
-from gpuspawner.cluster.prospects import Choice, Prospects
+from gpuspawner.cluster.prospects import Choice, Prospects, tolerations_of
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
@@ -107,6 +107,7 @@ class Launcher:
         self.provision = Provision(self.client, settings, sleep)
         self.ledger = Ledger()
         self._prospects = Prospects(settings)
+        self.view.inventory.tolerate(tolerations_of(settings))
         self._owned = owned
         self._clock = clock or (lambda: datetime.now(settings.timezone))
         self._monotonic = monotonic

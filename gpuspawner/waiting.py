@@ -158,7 +158,8 @@ class WaitingRoom:
         key, now = (gpu_class.name, gpus), self.monotonic()
         known = self._expected.get(key)
         if known is None or now - known[0] > _FRESH:
-            found = [self._expect(gpu_class, resource, gpus) for resource in {o.resource for o in gpu_class.accepts}]
+            resources = {offer.resource for offer in gpu_class.accepts if offer.resource}
+            found = [self._expect(gpu_class, resource, gpus) for resource in resources]
             seconds = min((one for one in found if one is not None), default=None)
             known = self._expected[key] = now, seconds
         return known[1]

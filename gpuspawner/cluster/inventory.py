@@ -8,7 +8,7 @@ from gpuspawner.admission import OfferCapacity
 from gpuspawner.catalog import Offer
 
 from .devices import Devices
-from .records import CPU, MEMORY, NodeRecord, PodRecord
+from .records import CPU, MEMORY, NodeRecord, PodRecord, Toleration
 
 __all__ = ["Inventory", "Stock"]
 
@@ -51,6 +51,7 @@ class Inventory:
         self._waiting: Counter[str] = Counter()
         self._matching: dict[Offer, tuple[str, ...]] = {}
         self._answers: dict[Offer, OfferCapacity] = {}
+        self._tolerations: Mapping[Offer, Sequence[Toleration]] = {}
         self.devices = Devices(self._devices_changed)
         """The devices of dynamic resource allocation."""
         self.version = 0
@@ -62,6 +63,14 @@ class Inventory:
     def nodes(self) -> Mapping[str, NodeRecord]:
         """The nodes by name."""
         return self._nodes
+
+    def tolerate(self, tolerations: Mapping[Offer, Sequence[Toleration]]) -> None:
+        """Say which taints the launches of an offer tolerate: nodes with others hold nothing for it.
+
+        An offer that is not named is taken to tolerate every taint.
+        """
+        self._tolerations = tolerations
+        self._answers.clear()
 
     def node_changed(self, name: str, node: NodeRecord | None) -> None:
         """A node came or changed, or (None) went."""
@@ -116,14 +125,14 @@ class Inventory:
         return self._waiting[resource]
 
     def nodes_with(self, offer: Offer) -> Iterator[NodeRecord]:
-        """The nodes that take pods now and have the GPUs of an offer."""
+        """The nodes that take pods of an offer now and have its GPUs."""
         for name in self._nodes_of(offer):
             node = self._nodes[name]
-            if node.usable and node.allocatable.get(offer.resource, 0):
+            if node.allocatable.get(offer.resource, 0) and self._open_to(offer, node):
                 yield node
 
     def capacity(self, offers: Iterable[Offer]) -> dict[Offer, OfferCapacity]:
-        """The GPUs of each offer. ``total`` and ``free`` count usable nodes; ``most_on_a_node`` every node."""
+        """The GPUs of each offer. ``total`` and ``free`` count nodes that take them; ``most_on_a_node`` all."""
         return {offer: self._answers.get(offer) or self._count(offer) for offer in offers}
 
     def stock_for(self, pod: PodRecord, offers: Sequence[Offer], title: str) -> Stock:
@@ -196,6 +205,12 @@ class Inventory:
             self._matching[offer] = found
         return found
 
+    def _open_to(self, offer: Offer, node: NodeRecord) -> bool:
+        tolerated = self._tolerations.get(offer)
+        return node.usable and (
+            tolerated is None or not any(taint.repels and not taint.tolerated(tolerated) for taint in node.taints)
+        )
+
     def _free(self, node: NodeRecord, resource: str) -> int:
         return max(0, node.allocatable.get(resource, 0) - self.used(node.name).get(resource, 0))
 
@@ -208,7 +223,7 @@ class Inventory:
             node = self._nodes[name]
             there = node.allocatable.get(offer.resource, 0)
             most = max(most, there)
-            if node.usable:
+            if self._open_to(offer, node):
                 left = self._free(node, offer.resource)
                 total, free, most_free = total + there, free + left, max(most_free, left)
         answer = OfferCapacity(free=free, total=total, most_free_on_a_node=most_free, most_on_a_node=most)

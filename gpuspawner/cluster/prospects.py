@@ -14,8 +14,9 @@ from .availability import assess, could_come, suitable
 from .device_availability import assess_devices, suitable_for_devices
 from .inventory import Inventory
 from .placement import Needs
+from .records import Toleration
 
-__all__ = ["Choice", "Estimate", "Prospects"]
+__all__ = ["Choice", "Estimate", "Prospects", "tolerations_of"]
 
 Choice = tuple[str, str, str]
 """Workspace, profile, and GPU class; the last is empty for a launch without a GPU."""
@@ -32,6 +33,27 @@ class _Sizes:
     gpus: int
     cpu: float
     memory: int
+
+
+def tolerations_of(settings: Settings) -> Mapping[Offer, tuple[Toleration, ...]]:
+    """What launches of each offer tolerate, in whichever workspace and profile they tolerate most."""
+    catalog = settings.catalog
+    patches = [settings.pod_template, *(workspace.pod for workspace in settings.workspaces.values())]
+    found: dict[Offer, tuple[Toleration, ...]] = {}
+    for workspace in settings.workspaces.values():
+        for profile in profiles_of(workspace, settings).values():
+            for gpu_class in (catalog.gpu_classes[name] for name in profile.gpu_classes):
+                if found.keys() >= set(gpu_class.accepts):
+                    continue
+                everywhere = [*patches, *(one.pod for one in catalog.profiles.values()), gpu_class.pod]
+                patched = [one for patch in everywhere for one in (patch.get("spec") or {}).get("tolerations") or ()]
+                more = Needs.of({"tolerations": patched}).tolerations
+                for placements in _by_resource(gpu_class).values():
+                    sizes = _Sizes(max(1, profile.gpus.min), profile.cpu.min, profile.memory.min)
+                    own = _needs(settings, workspace.name, profile, sizes, placements).tolerations
+                    for placement in placements:
+                        found[placement.offer] = tuple({*found.get(placement.offer, ()), *own, *more})
+    return found
 
 
 class Prospects:

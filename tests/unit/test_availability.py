@@ -14,7 +14,7 @@ from gpuspawner.cluster.availability import assess
 from gpuspawner.cluster.inventory import Inventory
 from gpuspawner.cluster.partial_cards import partial_cards
 from gpuspawner.cluster.placement import Needs
-from gpuspawner.cluster.prospects import Prospects
+from gpuspawner.cluster.prospects import Prospects, tolerations_of
 from gpuspawner.cluster.records import NodeRecord, Taint, node_record, pod_record
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.local.scheduler.fit import NodeInfo, PodInfo, filter_node
@@ -245,6 +245,24 @@ def test_answers_follow_the_cluster() -> None:
     known.node_changed("t", None)
     states.append(prospects.of(known)["everyone", "pytorch", "small"].state)
     assert states == [State.FREE, State.BUSY, State.MISCONFIGURED]
+
+
+def test_gpus_behind_a_taint_that_no_launch_tolerates_are_not_called_free() -> None:
+    taints = (Taint("team", "physics", "NoSchedule"), Taint(GPU, "present", "NoSchedule"))
+    known = inventory([node("t", T4, 4, taints=taints), node("u", T4, 2)], [])
+    tolerant = {"spec": {"tolerations": [{"key": "team", "operator": "Exists", "effect": "NoSchedule"}]}}
+    for changes, nodes, free in (
+        ({}, ["u"], 2),
+        ({"pod_template": tolerant}, ["t", "u"], 6),
+        ({"small": {"pod": tolerant}}, ["t", "u"], 6),
+        ({"pytorch": {"pod": tolerant}}, ["t", "u"], 6),
+        ({"workspaces": {"everyone": {"members": "*"}, "lab": {"pod": tolerant}}}, ["t", "u"], 6),
+    ):
+        settings = settings_with(**changes)
+        known.tolerate(tolerations_of(settings))
+        offer = settings.catalog.gpu_classes["small"].accepts[0]
+        assert known.capacity([offer])[offer].free == free, changes
+        assert [one.name for one in known.nodes_with(offer)] == nodes
 
 
 PRODUCTS = [T4, A100, f"{T4}-SHARED", f"{A100}-MIG-3g.40gb"]
