@@ -8,7 +8,7 @@ import pytest
 from from_kubespawner import Ours, Theirs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_from_kubespawner_page import FIELDS, ROWS, agree
+from kubespawner_page import FIELDS, ROWS, agree
 
 from gpuspawner.migration.pods import OUR_CONTEXT, OUR_POD_CONTEXT, OUR_SPEC
 from gpuspawner.migration.translation import translate
@@ -73,7 +73,7 @@ async def both(traits: dict[str, Any], **options: str) -> tuple[Any, Any]:
 
 
 @given(st.lists(st.sampled_from(TRAITS), unique=True), st.lists(st.sampled_from(TRAITS), unique=True))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_traits_of_the_hub_and_of_a_profile_together_make_the_same_pod(hub: list[str], profile: list[str]) -> None:
     traits = chosen(hub)
     traits["profile_list"] = [
