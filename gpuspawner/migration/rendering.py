@@ -13,8 +13,8 @@ _NOTES = {
     "profiles": "A server here ends after its runtime: 6 hours unless asked for otherwise, at most 12. KubeSpawner "
     "has no such limit; give a profile another one with runtime.",
     "workspaces": "KubeSpawner has no quota. Everyone may have everything until workspaces say otherwise.",
-    "storage": "Claims that are there already are taken over by their name, as KubeSpawner 7 makes it. KubeSpawner 6 and "
-    "Zero-to-JupyterHub 3 wrote {escaped_username} and {escaped_user_server}: docs/from-kubespawner.md says more.",
+    "storage": "Claims that are there already are taken over by their name, as KubeSpawner 7 makes it. KubeSpawner 6 "
+    "and Zero-to-JupyterHub 3 wrote {escaped_username} and {escaped_user_server}: docs/from-kubespawner.md says more.",
 }
 
 
