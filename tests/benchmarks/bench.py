@@ -16,6 +16,7 @@ import report
 from scenarios import chosen
 
 SPAWNERS = ("floor", "kubespawner", "gpuspawner")
+CHOICES = (*SPAWNERS, "gpuspawner-without-secrets")
 SIZES = (100, 300, 1000)
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--sizes", type=int, nargs="+")
-    parser.add_argument("--spawners", nargs="+", default=SPAWNERS, choices=SPAWNERS)
+    parser.add_argument("--spawners", nargs="+", default=SPAWNERS, choices=CHOICES)
     parser.add_argument("--only", nargs="+", help="words of the titles of scenarios, or 'form'")
     parser.add_argument("--results", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--write", action="store_true")

@@ -141,6 +141,7 @@ else:
     c.JupyterHub.spawner_class = timed(GPUSpawner)
     c.GPUSpawner.connect = {"kubeconfig": os.environ["KUBECONFIG"]}
     c.GPUSpawner.namespace = "default"
+    c.GPUSpawner.token_in_secret = SPAWNER != "gpuspawner-without-secrets"
     c.GPUSpawner.gpu_classes = {
         "small": {"display_name": "Small", "accepts": [{"resource": "nvidia.com/gpu", "product": "Tesla-T4"}]}
     }
