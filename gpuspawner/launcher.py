@@ -6,7 +6,7 @@ import logging
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -151,15 +151,15 @@ class Launcher:
         """GPUs in all and free now."""
         return self.view.capacity(self.settings.catalog)
 
-    def availability(self, settings: Settings) -> Mapping[Choice, Availability]:
-        """Whether each profile and GPU class could start now; empty where the nodes are not known.
+    def availability(self, settings: Settings, workspaces: Collection[str]) -> Mapping[Choice, Availability]:
+        """Whether each profile and GPU class of some workspaces could start now; empty where nodes are not known.
 
         ``settings`` are the hub's, or those of one user where that user has profiles of their own.
         """
         if self.view.capacity_unknown is not None:
             return {}
         prospects = self._prospects if settings is self.settings else Prospects(settings)
-        return prospects.of(self.view.inventory, self._room.expected)
+        return prospects.of(self.view.inventory, self._room.expected, workspaces)
 
     async def synced(self, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""

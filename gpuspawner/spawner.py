@@ -177,15 +177,16 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             settings = await self._my_settings()
         except LaunchError as error:
             raise HTTPError(500, "%s", error.sentence) from None
+        workspaces = current_workspaces(self.user, launcher.now())
         mine = entitlements(
             self.user.name,
-            current_workspaces(self.user, launcher.now()),
+            workspaces,
             settings,
             launcher.usage(),
             launcher.capacity(),
             launcher.now().date(),
             server=server,
-            availability=launcher.availability(settings),
+            availability=launcher.availability(settings, workspaces),
         )
         last_choice = refused.options if refused else self.user_options
         return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server)

@@ -1,14 +1,14 @@
 """The availability of everything a configuration offers: per workspace, profile and GPU class. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from gpuspawner.admission import Availability, Granted, Part, Placement, State
 from gpuspawner.catalog import GPUClass, Offer, Profile
 from gpuspawner.config import Settings
 from gpuspawner.pod import Server, build_pod
 from gpuspawner.request import LaunchRequest, profiles_of
+from gpuspawner.workspace import Workspace
 
 from .availability import assess, could_come, suitable
 from .device_availability import assess_devices, suitable_for_devices
@@ -68,29 +68,36 @@ class Prospects:
         self._settings = settings
         self._large: dict[int, tuple[str, ...] | Availability] = {}
         self._nodes_version = -1
-        self._answers: dict[Choice, Availability] = {}
+        self._answers: dict[int, Availability] = {}
         self._answered = -1
-
-    @cached_property
-    def _launches(self) -> Mapping[Choice, tuple["_Launch", ...]]:
-        return {choice: tuple(launches) for choice, launches in _launches(self._settings)}
+        self._launches: dict[str, Mapping[Choice, tuple[_Launch, ...]]] = {}
+        self._shared: dict[tuple[str, str], tuple[_Launch, ...]] = {}
 
     def of(
-        self, inventory: Inventory, estimate: Estimate = lambda gpu_class, gpus: None
+        self,
+        inventory: Inventory,
+        estimate: Estimate = lambda gpu_class, gpus: None,
+        workspaces: Collection[str] | None = None,
     ) -> Mapping[Choice, Availability]:
-        """The availability of every choice; ``estimate`` is asked for what is busy."""
+        """The availability of every choice, or of those in ``workspaces``; ``estimate`` is asked for what is busy."""
         if self._nodes_version != inventory.nodes_version:
             self._large.clear()
             self._nodes_version = inventory.nodes_version
         if self._answered != inventory.version:
-            self._answers = {choice: self._best(launches, inventory) for choice, launches in self._launches.items()}
+            self._answers.clear()
             self._answered = inventory.version
-        return {choice: self._expected(choice, answer, estimate) for choice, answer in self._answers.items()}
+        found = {}
+        for choice, launches in self._all(workspaces):
+            answer = self._answers.get(id(launches))
+            if answer is None:
+                answer = self._answers[id(launches)] = self._best(launches, inventory)
+            found[choice] = self._expected(choice, answer, estimate)
+        return found
 
     def too_large(self, inventory: Inventory) -> dict[Choice, str]:
         """The choices whose defaults fit no node although something smaller does, with what is too large."""
         found = {}
-        for choice, launches in self._launches.items():
+        for choice, launches in self._all():
             default = [self._suitable(one, inventory) for one in launches if not one.smallest]
             smaller = [self._suitable(one, inventory) for one in launches if one.smallest]
             too_large = [a.reason for a in default if isinstance(a, Availability) and a.part is Part.SIZE]
@@ -103,7 +110,7 @@ class Prospects:
         """Offers (GPU class, resource) that no node can satisfy in any profile, of classes that have others."""
         alive: set[tuple[str, str]] = set()
         dead: dict[tuple[str, str], str] = {}
-        for (_, _, name), launches in self._launches.items():
+        for (_, _, name), launches in self._all():
             for launch in launches:
                 answer = self._suitable(launch, inventory)
                 if isinstance(answer, Availability):
@@ -112,6 +119,24 @@ class Prospects:
                     alive.add((name, launch.resource))
         some = {name for name, _ in alive}
         return {key: why for key, why in dead.items() if key not in alive and key[0] in some and key[1]}
+
+    def _all(self, workspaces: Collection[str] | None = None) -> Iterator[tuple[Choice, tuple["_Launch", ...]]]:
+        for workspace in self._settings.workspaces if workspaces is None else workspaces:
+            if workspace not in self._launches:
+                self._launches[workspace] = dict(self._launches_in(self._settings.workspaces[workspace]))
+            yield from self._launches[workspace].items()
+
+    def _launches_in(self, workspace: Workspace) -> Iterator[tuple[Choice, tuple["_Launch", ...]]]:
+        """Workspaces without a patch of their own share their launches."""
+        classes = self._settings.catalog.gpu_classes
+        shared = {} if workspace.pod else self._shared
+        for profile in profiles_of(workspace, self._settings).values():
+            names = list(profile.gpu_classes) if profile.gpus.max else []
+            for name in names if profile.gpus.min else [*names, ""]:
+                key = profile.name, name
+                if key not in shared:
+                    shared[key] = tuple(_launches_of(self._settings, workspace.name, profile, classes.get(name)))
+                yield (workspace.name, *key), shared[key]
 
     def _best(self, launches: Sequence["_Launch"], inventory: Inventory) -> Availability:
         for smallest in (False, True):
@@ -161,23 +186,6 @@ class _Launch:
     smallest: bool
     gpus: int = 0
     offers: tuple[Offer, ...] = ()
-
-
-def _launches(settings: Settings) -> Iterator[tuple[Choice, Iterable[_Launch]]]:
-    """Workspaces without a patch of their own share the launches."""
-    shared: dict[tuple[str, str], tuple[_Launch, ...]] = {}
-    for workspace in settings.workspaces.values():
-        for profile in profiles_of(workspace, settings).values():
-            classes: list[GPUClass | None] = [settings.catalog.gpu_classes[name] for name in profile.gpu_classes]
-            if not profile.gpus.min:
-                classes.append(None)
-            for gpu_class in classes if profile.gpus.max else [None]:
-                name = gpu_class.name if gpu_class else ""
-                known = None if workspace.pod else shared.get((profile.name, name))
-                launches = known or tuple(_launches_of(settings, workspace.name, profile, gpu_class))
-                if not workspace.pod:
-                    shared[profile.name, name] = launches
-                yield (workspace.name, profile.name, name), launches
 
 
 def _launches_of(settings: Settings, workspace: str, profile: Profile, gpu_class: GPUClass | None) -> Iterator[_Launch]:
