@@ -10,6 +10,7 @@ import pytest
 from jupyterhub.utils import make_ssl_context
 from launching import environment, launch, named, stop
 from running_hub import ADMIN_TOKEN, RunningHub
+from tornado.httpclient import AsyncHTTPClient
 
 from gpuspawner.local.engine import Engine
 
@@ -37,6 +38,15 @@ def cluster_dns(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr("aiohttp.connector.DefaultResolver", aiohttp.ThreadedResolver)
+
+
+@pytest.fixture
+async def http_client_of_its_own() -> AsyncIterator[None]:
+    """JupyterHub 5 speaks through one client for the whole loop, which takes its certificates when it is made."""
+    AsyncHTTPClient().close()
+    yield
+    AsyncHTTPClient.configure(None)
+    AsyncHTTPClient().close()
 
 
 @asynccontextmanager
@@ -75,7 +85,7 @@ async def test_somebody_elses_service_of_that_name_is_left_alone(
 
 
 async def test_with_internal_ssl_hub_and_server_show_each_other_certificates(
-    start_gpu_hub: Any, engine: Engine, cluster_dns: None
+    http_client_of_its_own: None, start_gpu_hub: Any, engine: Engine, cluster_dns: None
 ) -> None:
     ssl_on = {"internal_ssl": True}
     hub = await start_gpu_hub(hub=ssl_on, http_timeout=15)
