@@ -12,7 +12,7 @@ from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.names import USER_VARIABLES, expand, scope_of, variables_in
+from gpuspawner.names import LAUNCH_VARIABLES, USER_VARIABLES, expand, scope_of, variables_in
 from gpuspawner.pod_patch import PodPatch, gpus_in
 from gpuspawner.schema import Name, Schema, Seconds, SecretName, closest, nearest, problems_of
 from gpuspawner.storage import Storage
@@ -359,6 +359,11 @@ def not_enforced(settings: Settings) -> Iterator[str]:
 
 def hardly_meant(settings: Settings) -> Iterator[str]:
     """What is allowed but cannot have the effect that its words suggest."""
+    for path, patch in settings.patches():
+        for name in dict.fromkeys(variables_in(" ".join(_texts(patch)))):
+            close = closest(name, LAUNCH_VARIABLES)
+            if close is not None and name not in LAUNCH_VARIABLES:
+                yield f"{_SECTION}.{path}: {{{name}}} is no variable and stays as it is; did you mean {{{close}}}?"
     for space in settings.workspaces.values():
         if settings.profiles_by_user:
             continue
@@ -383,6 +388,15 @@ def hardly_meant(settings: Settings) -> Iterator[str]:
                 both = sorted(set(exception.quota) & set(later.quota))
                 if both and exception.from_ <= later.to and later.from_ <= exception.to:
                     yield f"{path}.exceptions[{index}] and [{other}] overlap on {', '.join(both)}: the latter wins"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within a value, keys of mappings left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
 
 
 def _ever_granted(space: Workspace, gpu_class: str) -> bool:

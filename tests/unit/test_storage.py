@@ -227,6 +227,18 @@ def test_mistakes_in_the_storage_are_told(storage: dict[str, Any], said: str) ->
     assert said in "\n".join(error.value.problems)
 
 
+def test_a_variable_that_was_hardly_meant_so_is_pointed_out() -> None:
+    def notices(text: str) -> tuple[str, ...]:
+        env = [{"name": "X", "value": text}]
+        return small_hub(pod_template={"spec": {"containers": [{"name": "notebook", "env": env}]}}).notices
+
+    assert set(notices("/data/{usernmae}")) - set(notices("")) == {
+        "c.GPUSpawner.pod_template: {usernmae} is no variable and stays as it is; did you mean {username}?"
+    }
+    for meant in ("{username}", "${HOME} {x}", "{{username}}", "{{ .Values.user }}"):
+        assert notices(meant) == notices("")
+
+
 def test_variables_stand_in_every_patch_and_in_the_environment() -> None:
     config = section(pod_template={"metadata": {"annotations": {"who": "{unescaped_username} in {workspace}"}}})
     env = [{"name": "DATA", "value": "/data/{username}/{profile}/{gpu_class}"}]
