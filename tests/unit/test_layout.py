@@ -15,6 +15,7 @@ LEAVES = {"quantity", "strategic_merge", "cel", "devices"}
 PURE = [
     "errors",
     "quantity",
+    "ending",
     "strategic_merge",
     "cel",
     "devices",
