@@ -25,7 +25,17 @@ from gpuspawner.schema import (
     read_seconds,
 )
 
-__all__ = ["App", "Catalog", "Deadlines", "GPUClass", "NodeRequirement", "Offer", "Profile", "gpu_node_labels"]
+__all__ = [
+    "App",
+    "Catalog",
+    "Deadlines",
+    "GPUClass",
+    "NodeRequirement",
+    "Offer",
+    "Profile",
+    "gpu_node_labels",
+    "uses_devices",
+]
 
 _SLICED = ("-MIG-", "-SHARED")
 _SHARED_STRATEGIES = ("time-slicing", "mps")
@@ -317,6 +327,11 @@ class Catalog:
         """Every offer of every class."""
         for gpu_class in self.gpu_classes.values():
             yield from gpu_class.accepts
+
+
+def uses_devices(catalog: Catalog) -> bool:
+    """Whether any GPU class gets its GPUs by dynamic resource allocation."""
+    return any(offer.device_class for offer in catalog.offers())
 
 
 def gpu_node_labels(catalog: Catalog) -> tuple[str, ...]:

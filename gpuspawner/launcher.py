@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from gpuspawner.admission import Availability, Capacity, Granted, Held, admit
+from gpuspawner.catalog import uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
 from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
@@ -95,7 +96,7 @@ class Launcher:
     ) -> None:
         self.settings = settings
         self.client = client or Client(Connection(**settings.connect.model_dump()), pod_tls=pod_tls)
-        self._devices = any(offer.device_class for offer in settings.catalog.offers())
+        self._devices = uses_devices(settings.catalog)
         self.view = View(
             self.client,
             settings.namespace,

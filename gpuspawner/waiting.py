@@ -143,7 +143,10 @@ class WaitingRoom:
             theirs = known.setdefault(other.placements, known.get(other.placements) or self._nodes(other))
             if not nodes.isdisjoint(theirs):
                 asks.append(Ask(other.request.gpus, other.request.runtime, theirs))
-        others = max(0, self._view.inventory.waiting(resource) - len(waiting))
+        inventory = self._view.inventory
+        classes = [offer.device_class for offer in self._device_offers()]
+        unplaced = inventory.waiting(resource) if resource else inventory.devices.waiting(classes)
+        others = max(0, unplaced - len(waiting))
         free = {name: self._free(name, resource) for name in frozenset().union(*(ask.nodes for ask in asks))}
         by = forecast(free, self._sessions(resource, now.timestamp()), asks, now.timestamp())
         if by is None:
@@ -231,7 +234,7 @@ class WaitingRoom:
         """The launches whose pods wait for this resource, in the order in which they were made."""
         for uid, (pod, granted) in self._launches.items():
             now = self._view.pod(*pod.key)
-            if now is not None and now.uid == uid and not now.node and resource in now.requests:
+            if now is not None and now.uid == uid and not now.node and self._takes(now, resource):
                 yield uid, granted
 
     def _nodes(self, granted: Granted) -> frozenset[str]:
@@ -239,16 +242,28 @@ class WaitingRoom:
         inventory = self._view.inventory
         return frozenset(node.name for place in granted.placements for node in inventory.nodes_with(place.offer))
 
+    def _takes(self, pod: PodRecord, resource: str) -> int:
+        """How many GPUs a pod takes of a resource, or (``resource`` empty) as devices of its claims."""
+        if resource:
+            return pod.requests.get(resource, 0)
+        return self._view.inventory.devices.asked(pod.namespace, pod.claims)
+
+    def _device_offers(self) -> list[Offer]:
+        return [offer for offer in self.settings.catalog.offers() if offer.device_class]
+
     def _free(self, node: str, resource: str) -> int:
         inventory = self._view.inventory
+        if not resource:
+            devices = inventory.devices.on_nodes(self._device_offers()).get(node, ())
+            return sum(map(inventory.devices.is_free, devices))
         return inventory.nodes[node].allocatable.get(resource, 0) - inventory.used(node).get(resource, 0)
 
     def _sessions(self, resource: str, now: float) -> list[Session]:
         """Who holds the resource on which node until when."""
         return [
-            Session(pod.node, pod.requests[resource], _end(pod, now))
+            Session(pod.node, taken, _end(pod, now))
             for pod in self._view.all_pods()
-            if resource in pod.requests and pod.node and not pod.ended
+            if pod.node and not pod.ended and (taken := self._takes(pod, resource))
         ]
 
     def unclaimed(self, request: LaunchRequest, capacity: Capacity) -> Capacity:

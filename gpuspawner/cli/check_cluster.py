@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from gpuspawner.admission import Availability, State
+from gpuspawner.catalog import uses_devices
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.cluster.client import Client, Connection
 from gpuspawner.cluster.outlook import about
@@ -50,7 +51,8 @@ def look(settings: Settings) -> Look:
 
 async def _look(settings: Settings, patience: float) -> Look:
     client = Client(Connection(**settings.connect.model_dump()))
-    view = View(client, settings.namespace, {HUB_LABEL: settings.hub_name, "component": COMPONENT})
+    ours = {HUB_LABEL: settings.hub_name, "component": COMPONENT}
+    view = View(client, settings.namespace, ours, devices=uses_devices(settings.catalog))
     view.start()
     try:
         await asyncio.wait_for(view.started(), patience)
@@ -58,8 +60,8 @@ async def _look(settings: Settings, patience: float) -> Look:
             raise CommandError(view.unreachable or "Kubernetes does not show its pods.", status=2)
         if view.capacity_unknown is not None:
             raise CommandError(
-                f"Kubernetes does not let this login read nodes: {view.capacity_unknown}. "
-                "Without nodes nobody can say what is free; the hub's ClusterRole needs get, list and watch of nodes.",
+                f"Kubernetes does not let this login read nodes or devices: {view.capacity_unknown}. "
+                "Without them nobody can say what is free; the hub's ClusterRole needs get, list and watch of nodes.",
                 status=2,
             )
         return Look(settings, view)

@@ -126,6 +126,10 @@ class Inventory:
 
     def nodes_with(self, offer: Offer) -> Iterator[NodeRecord]:
         """The nodes that take pods of an offer now and have its GPUs."""
+        if offer.device_class:
+            there = (self._nodes.get(name) for name in self.devices.on_nodes([offer]))
+            yield from (node for node in there if node is not None and self._open_to(offer, node))
+            return
         for name in self._nodes_of(offer):
             node = self._nodes[name]
             if node.allocatable.get(offer.resource, 0) and self._open_to(offer, node):
@@ -216,7 +220,7 @@ class Inventory:
 
     def _count(self, offer: Offer) -> OfferCapacity:
         if offer.device_class:
-            answer = self._answers[offer] = self.devices.capacity(offer, self._is_usable)
+            answer = self._answers[offer] = self.devices.capacity(offer, lambda name: self._takes(offer, name))
             return answer
         free = total = most_free = most = 0
         for name in self._nodes_of(offer):
@@ -230,9 +234,9 @@ class Inventory:
         self._answers[offer] = answer
         return answer
 
-    def _is_usable(self, name: str) -> bool:
-        """Whether a node takes pods; a device without a node (name empty) is reached from all."""
-        return not name or (name in self._nodes and self._nodes[name].usable)
+    def _takes(self, offer: Offer, name: str) -> bool:
+        """Whether a node takes pods of an offer; a device without a node (``name`` empty) is reached from all."""
+        return not name or (name in self._nodes and self._open_to(offer, self._nodes[name]))
 
 
 _NOTHING: Mapping[str, int] = {}

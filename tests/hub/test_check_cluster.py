@@ -151,3 +151,21 @@ async def test_a_cluster_that_does_not_answer_is_told_from_a_mistake(
     said = capsys.readouterr()
     assert "no connection to 127.0.0.1:1: Connection refused" in said.err
     assert "no mistake" not in said.out
+
+
+async def test_it_reads_the_devices_of_device_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = Engine("dra-t4=1x2 cpu=1", images=IMAGES, data_dir=tmp_path / "engine", stop_grace=1.0)
+    await engine.start()
+    try:
+        offered = classes(
+            small={"device_class": "gpu.nvidia.com", "product": "Tesla T4"},
+            odd={"device_class": "gpu.nvidia.com", "product": "Tesla P4"},
+        )
+        asked = profiles(odd={"gpu_classes": ["odd"]})
+        status = await check(engine, tmp_path, gpu_classes=offered, profiles=asked, workspaces={"everyone": {}})
+    finally:
+        await engine.stop()
+    found = rows(capsys.readouterr().out)
+    assert status == 1
+    assert found["pytorch", "small"] == "free | 2 of 2 free."
+    assert found["odd", "odd"].startswith("misconfigured: resource name | No driver publishes")

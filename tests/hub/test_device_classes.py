@@ -222,6 +222,7 @@ async def test_a_device_class_that_goes_away_has_no_gpus(tmp_path: Path) -> None
 async def test_a_hub_that_restarts_knows_which_devices_its_servers_hold(tmp_path: Path) -> None:
     async with running(tmp_path) as (_, launcher):
         await launch(launcher, "h100", "a100")
+        await until(launcher, lambda: len(launcher.usage()[0].gpu_classes) == 1)
         again = Launcher(launcher.settings, owned=lambda user, server: True)
         again.begin()
         try:
@@ -230,3 +231,23 @@ async def test_a_hub_that_restarts_knows_which_devices_its_servers_hold(tmp_path
             assert sum(free(again, name)[0] for name in ("h100", "a100")) == 2
         finally:
             await again.close()
+
+
+async def test_who_waits_for_a_device_is_told_who_is_ahead(tmp_path: Path) -> None:
+    async with running(tmp_path, "dra-h100=1x1") as (_, launcher):
+        await launch(launcher, "h100")
+        await counted(launcher, "h100", (0, 1))
+        first = asyncio.create_task(launch(launcher, "h100", user="grace"))
+        await until(launcher, lambda: launcher.view.pod("default", "jupyter-grace") is not None)
+        with pytest.raises(LaunchError, match="1 launch is ahead of you"):
+            await launch(launcher, "h100", user="mary", patience=3)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_a_taken_device_class_gives_way_to_the_next_choice(tmp_path: Path) -> None:
+    async with running(tmp_path, "dra-h100=1x1 t4=1x1", fallback_after="1s") as (_, launcher):
+        await launch(launcher, "h100")
+        await counted(launcher, "h100", (0, 1))
+        pod = await launch(launcher, "h100", "plugin", user="grace")
+        assert pod.node == "t4-0"
