@@ -13,6 +13,7 @@ from line import Line
 from passing_time import PassingTime
 from running_hub import RunningHub
 
+from gpuspawner.cluster.events import Phase
 from gpuspawner.launcher import Launcher
 from gpuspawner.local.engine import Engine
 
@@ -80,6 +81,12 @@ def uid_of(engine: Engine, user: str) -> str:
     return pod["metadata"]["uid"]
 
 
+def waits(hub: RunningHub, user: str) -> bool:
+    """Whether a launch has its pod and waits for a node."""
+    feed = hub.user(user).spawner._launch_feed
+    return feed is not None and any(step.phase is Phase.WAITING for step in feed._steps)
+
+
 async def told_until(hub: RunningHub, user: str, words: str) -> str:
     """The first sentence of a launch that has these words."""
     async with asyncio.timeout(3600):
@@ -145,7 +152,7 @@ async def test_a_launch_that_waits_for_a_gpu_goes_on_after_an_outage(
     close_node(engine, "t4-0", closed=True)
     await hub.login("ada", "x")
     answering = begin(hub, "ada")
-    await time.pass_until(lambda: pod_of(engine, "ada") is not None, within=30)
+    await time.pass_until(lambda: waits(hub, "ada"), within=30)
     told = asyncio.create_task(told_until(hub, "ada", "does not answer right now"))
     await line.cut()
     await time.pass_(seconds)
@@ -166,7 +173,7 @@ async def test_a_launch_whose_pod_became_ready_and_died_in_an_outage_says_so(
     close_node(engine, "t4-0", closed=True)
     await hub.login("ada", "x")
     answering = begin(hub, "ada")
-    await time.pass_until(lambda: pod_of(engine, "ada") is not None, within=30)
+    await time.pass_until(lambda: waits(hub, "ada"), within=30)
     await line.cut()
     await time.pass_(20)
     engine.store.delete("pods", "default", "jupyter-ada", grace_seconds=0)
@@ -304,7 +311,7 @@ async def test_a_new_list_during_a_launch_does_not_disturb_it(
     close_node(engine, "t4-0", closed=True)
     await hub.login("ada", "x")
     answering = begin(hub, "ada")
-    await time.pass_until(lambda: pod_of(engine, "ada") is not None, within=30)
+    await time.pass_until(lambda: waits(hub, "ada"), within=30)
     launcher = launcher_of(hub)
     lists = launcher.view._pod_watch.lists
     await line.cut()
