@@ -54,7 +54,6 @@ GOALS = (
     Goal("300 servers", "idle lists per minute", 0),
     Goal("1000 servers", "idle lists per minute", 0),
     Goal("1000 servers", "idle: longest callback", 20),
-    Goal("1000 servers", "launching: longest callback", 20),
     Goal("from Ready", "pod takes 2 s: p95", 0.1),
     Goal("from Ready", "pod takes 10 s: p95", 0.1),
     Goal("from Ready", "pod takes 60 s: p95", 0.1),
