@@ -5,7 +5,6 @@ import contextlib
 import logging
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from gpuspawner.errors import LaunchError
 from gpuspawner.ledger import Ledger
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
+from gpuspawner.recent import Recent
 from gpuspawner.request import LaunchRequest
 from gpuspawner.waiting import MovedError, Wait, WaitingRoom
 
@@ -53,7 +53,6 @@ _BLIP = 5.0
 _GRACE = 30
 _REPLACEMENTS = 3
 _REFUSALS = 3
-_REMEMBERED = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
@@ -120,10 +119,10 @@ class Launcher:
         self._deleting: set[str] = set()
         self._without_secret: set[Key] = set()
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
-        self._exits: OrderedDict[Key, int] = OrderedDict()
-        self._causes: OrderedDict[Key, PodError] = OrderedDict()
+        self._exits: Recent[Key, int] = Recent()
+        self._causes: Recent[Key, PodError] = Recent()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._never_seen: OrderedDict[str, None] = OrderedDict()
+        self._never_seen: Recent[str, None] = Recent()
 
     def begin(self) -> None:
         """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
@@ -405,8 +404,6 @@ class Launcher:
         """A creation that was cut off may still reach the API after its pod was looked for in vain."""
         if launch is not None:
             self._never_seen[launch] = None
-            while len(self._never_seen) > _REMEMBERED:
-                self._never_seen.popitem(last=False)
 
     async def _keep_secret(self, under_way: "_Launch", namespace: str) -> None:
         request = under_way.request
@@ -448,13 +445,9 @@ class Launcher:
             return
         if gone or pod.ended:
             self._exits[key] = pod.exit_code or (1 if pod.phase == "Failed" else 0)
-            while len(self._exits) > _REMEMBERED:
-                self._exits.popitem(last=False)
             callback = self._endings.pop(key, None)
             if callback is not None:
                 self._causes[key] = cause = ended(pod, ran=True)
-                while len(self._causes) > _REMEMBERED:
-                    self._causes.popitem(last=False)
                 logger.info("%s/%s: %s", pod.namespace, pod.name, cause.reason)
                 self._background(callback())
         if pod.ended and not gone and pod.uid not in self._deleting:

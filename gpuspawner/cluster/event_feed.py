@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.recent import Recent
 
 from .client import Client
 from .events import EventRecord, event_record
@@ -33,7 +33,7 @@ class Follower:
     """The events of one pod, from when it was followed; ``events`` is the latest state of each."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        self._events: OrderedDict[str, EventRecord] = OrderedDict()
+        self._events: Recent[str, EventRecord] = Recent(_KEPT)
         self._changed = changed
 
     @property
@@ -45,8 +45,6 @@ class Follower:
         """Take in an event, or a repetition of one."""
         self._events.pop(event.name, None)
         self._events[event.name] = event
-        if len(self._events) > _KEPT:
-            self._events.popitem(last=False)
         self._changed()
 
 

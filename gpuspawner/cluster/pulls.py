@@ -1,11 +1,11 @@
 """What pulling an image takes: how long it goes on, and what its size and time were when it was last pulled. Pure."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from gpuspawner.quantity import format_bytes, format_duration
+from gpuspawner.recent import Recent
 
 from .events import EventRecord
 
@@ -55,7 +55,7 @@ class Pulls:
     """The last pull of each image that servers of this hub have needed; at most 200 images."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Pull] = OrderedDict()
+        self._known: Recent[str, Pull] = Recent(_KEPT)
 
     def note(self, events: Iterable[EventRecord]) -> None:
         """Take in what the events of a launch tell."""
@@ -64,8 +64,6 @@ class Pulls:
             if found is not None:
                 self._known.pop(found.image, None)
                 self._known[found.image] = found
-                if len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
 
     def of(self, image: str) -> Pull | None:
         """The last pull of an image; None if it was not seen."""

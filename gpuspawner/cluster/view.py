@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from gpuspawner.admission import Capacity
 from gpuspawner.catalog import Catalog, Offer
+from gpuspawner.recent import Recent
 
 from .client import Client
 from .device_watch import DeviceWatch
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 Listener = Callable[[PodRecord, bool], None]
 """Called with a pod of ours at each change, and whether it is gone."""
-
-_VANISHED = 1000
 
 
 @dataclass(slots=True)
@@ -72,7 +70,7 @@ class View:
         self._clock = clock
         self._pods: dict[Key, PodRecord] = {}
         self._foreign: dict[Key, PodRecord] = {}
-        self._vanished: OrderedDict[Key, PodRecord] = OrderedDict()
+        self._vanished: Recent[Key, PodRecord] = Recent()
         self._observed: dict[Key, PodRecord] = {}
         self._waiters: dict[Key, list[_Waiter]] = {}
         self._listeners: dict[Key | None, list[Listener]] = {}
@@ -384,8 +382,6 @@ class View:
             return
         last = final if final is not None and final.own and final.uid == old.uid else old
         self._vanished[key] = last
-        while len(self._vanished) > _VANISHED:
-            self._vanished.popitem(last=False)
         self._announce(last, gone=True)
 
     def _announce(self, record: PodRecord, *, gone: bool) -> None:
