@@ -37,7 +37,7 @@ class Unit:
 GB = Unit("memory_gb", "GB", 10**9)
 GIB = Unit("memory_gib", "GiB", 2**30)
 HOURS = Unit("runtime_hours", "hours", 3600)
-MINUTES = Unit("wait_minutes", "minutes", 60)
+MINUTES = Unit("wait_minutes", "min", 60)
 ONES = Unit("", "", 1)
 
 

@@ -255,7 +255,7 @@ function unitOf(key, value, memoryUnit) {
     cpu: ["core", "cores"],
     memory: [memoryUnit, memoryUnit],
     runtime: ["hour", "hours"],
-    wait: ["minute", "minutes"],
+    wait: ["min", "min"],
   }[key];
   return one ? single : several;
 }
