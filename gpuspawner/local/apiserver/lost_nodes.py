@@ -29,7 +29,9 @@ class LostNodes:
                 self._mark(namespace, name, "DeletionByPodGC", "PodGC: node no longer exists", failed=True)
                 self._store.remove("pods", namespace, name)
         elif resource == "nodes":
-            taints = [taint for taint in obj["spec"].get("taints") or () if taint.get("effect") == "NoExecute"]
+            taints = [
+                taint for taint in (obj.get("spec") or {}).get("taints") or () if taint.get("effect") == "NoExecute"
+            ]
             for namespace, name in self._on(obj) if taints else ():
                 self._evict(namespace, name, taints)
 
@@ -56,7 +58,7 @@ class LostNodes:
         node = self._store.find("nodes", None, pod["spec"]["nodeName"]) if pod else None
         if pod is None or node is None or pod["metadata"]["uid"] != uid:
             return
-        if any(taint.get("effect") == "NoExecute" for taint in node["spec"].get("taints") or ()):
+        if any(taint.get("effect") == "NoExecute" for taint in (node.get("spec") or {}).get("taints") or ()):
             self._mark(namespace, name, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
             try:
                 self._store.delete("pods", namespace, name, uid=uid)
