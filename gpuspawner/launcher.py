@@ -457,6 +457,8 @@ class Launcher:
         """Delete the pods and Secrets of launches that a hub before this one did not finish; tell of servers that
         ended since then."""
         await self.view.started()
+        for pod in list(self.view.pods.values()):  # nodes and devices may have become known after the pods on them
+            self._pod_changed(pod, gone=False)
         for key in [key for key in self._endings if self._pod(key) is None]:
             self._background(self._endings.pop(key)())
         for pod in list(self.view.pods.values()):

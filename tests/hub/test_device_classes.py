@@ -227,6 +227,7 @@ async def test_a_hub_that_restarts_knows_which_devices_its_servers_hold(tmp_path
         again.begin()
         try:
             await again.view.started()
+            await asyncio.wait(set(again._tasks))
             await held_classes(again, [launcher.usage()[0].gpu_classes])
             assert sum(free(again, name)[0] for name in ("h100", "a100")) == 2
         finally:
