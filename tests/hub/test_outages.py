@@ -134,7 +134,7 @@ async def test_a_launch_during_an_outage_says_what_is_wrong_and_leaves_nothing(
     took = await time.pass_until(answering.done, within=15)
     answer = await answering
     message = (await answer.json())["message"]
-    assert answer.status == 503, message
+    assert answer.status in (424, 503), message  # 5.5 counts 503 as a failure of the hub
     assert "Kubernetes does not answer right now" in message
     assert took <= 7, "nobody waits a minute to hear it"
     assert [held.user for held in launcher_of(hub).usage()] == ["ada"]
