@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from gpuspawner.admission import Availability, Capacity, Held, State
 from gpuspawner.catalog import GPUClass, Profile
 from gpuspawner.config import Settings
-from gpuspawner.quantity import format_bytes, format_cores, format_duration
+from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_gpus, say_servers
 from gpuspawner.request import profiles_of
 from gpuspawner.schema import Range
 from gpuspawner.workspace import DEFAULT_WORKSPACE, Limits, Workspace
@@ -173,7 +173,7 @@ class _Desk:
         reason = "" if profiles else f"{space.title} offers no profile."
         allowed, mine = self.limits.per_member.servers, len(self.mine)
         if allowed is not None and mine >= allowed:
-            reason = f"You have {mine} of your {_servers(allowed)} in {space.title}: stop one to start another."
+            reason = f"You have {mine} of your {say_servers(allowed)} in {space.title}: stop one to start another."
             if not allowed:
                 reason = f"{space.title} allows its members no server."
         return WorkspaceOffer(space.name, space.title, space.ends, default, profiles, reason)
@@ -249,13 +249,13 @@ class _Desk:
 
     def _class(self, profile: Profile, gpu_class: GPUClass) -> ClassOffer:
         least = max(1, profile.gpus.min)
-        most, why = profile.gpus.max, f"{profile.title} offers at most {_gpus(profile.gpus.max)}."
+        most, why = profile.gpus.max, f"{profile.title} offers at most {say_gpus(profile.gpus.max)}."
         reason = ""
         for left, sentence in (self._quota(gpu_class), self._gpus_of_member()):
             if left is not None and left < most:
                 most, why = left, sentence
             if left is not None and left < least:
-                needs = f" {profile.title} needs {_gpus(least)}." if least > 1 else ""
+                needs = f" {profile.title} needs {say_gpus(least)}." if least > 1 else ""
                 reason = sentence + needs
         if reason:
             most, why = least, reason
@@ -286,8 +286,8 @@ class _Desk:
         if not quota:
             return 0, f"{title} grants none of these."
         if not held:
-            return quota, f"{title} may hold {_gpus(quota)} of this class at once."
-        return quota - held, f"{title} holds {held} of its {_gpus(quota)} of this class."
+            return quota, f"{title} may hold {say_gpus(quota)} of this class at once."
+        return quota - held, f"{title} holds {held} of its {say_gpus(quota)} of this class."
 
     def _gpus_of_member(self) -> tuple[int | None, str]:
         title, allowed = self.workspace.title, self.limits.per_member.gpus
@@ -297,8 +297,8 @@ class _Desk:
         if not allowed:
             return 0, f"{title} gives its members no GPU."
         if not held:
-            return allowed, f"Your limit in {title} is {_gpus(allowed)}."
-        return allowed - held, f"You hold {held} of your {_gpus(allowed)} in {title}."
+            return allowed, f"Your limit in {title} is {say_gpus(allowed)}."
+        return allowed - held, f"You hold {held} of your {say_gpus(allowed)} in {title}."
 
 
 def _first_choice(classes: tuple[ClassOffer, ...], gpus: int) -> str:
@@ -308,11 +308,3 @@ def _first_choice(classes: tuple[ClassOffer, ...], gpus: int) -> str:
     possible = startable or possible
     free = [offer for offer in possible if offer.free_together is None or offer.free_together >= gpus]
     return next((offer.name for offer in free or possible), "")
-
-
-def _servers(count: int) -> str:
-    return f"{count} server{'' if count == 1 else 's'}"
-
-
-def _gpus(count: int) -> str:
-    return f"{count} GPU{'' if count == 1 else 's'}"

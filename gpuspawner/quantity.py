@@ -122,7 +122,7 @@ def format_duration(seconds: int) -> str:
 
 def say_gpus(count: int | float) -> str:
     """``"1 GPU"``, ``"2 GPUs"``."""
-    return f"{count:g} GPU{'' if count == 1 else 's'}"
+    return f"{format_cores(count)} GPU{'' if count == 1 else 's'}"
 
 
 def say_cores(cores: float) -> str:
@@ -137,4 +137,4 @@ def say_memory(count: int | float) -> str:
 
 def say_servers(count: int | float) -> str:
     """``"1 server"``, ``"2 servers"``."""
-    return f"{count:g} server{'' if count == 1 else 's'}"
+    return f"{format_cores(count)} server{'' if count == 1 else 's'}"

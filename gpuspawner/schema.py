@@ -176,10 +176,6 @@ class Range(Schema, Generic[N]):
             raise ValueError("min, default and max in ascending order")
         return self
 
-    def clamp(self, value: N) -> N:
-        """The nearest value within the range."""
-        return max(self.min, min(self.max, value))
-
 
 def closest(name: str, known: Collection[str]) -> str | None:
     """The known name that ``name`` was probably meant to be, or None."""

@@ -3,7 +3,7 @@
 import re
 from math import inf
 
-from gpuspawner.quantity import format_bytes, format_cores
+from gpuspawner.quantity import format_bytes, say_cores
 
 from .inventory import Stock
 from .outlook import Outlook
@@ -144,12 +144,13 @@ class TooLargeError(PodError):
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
         having = f" with a {plain(stock.title)} GPU" if stock.title else ""
-        asked = f"{_cores(stock.cpu)} and {format_bytes(stock.memory)}"
+        asked = f"{say_cores(stock.cpu / 1000)} and {format_bytes(stock.memory)}"
         if stock.memory > stock.most_memory:
             reason = f"You asked for {format_bytes(stock.memory)} of memory; no node{having} has more than "
             reason, remedy = reason + format_bytes(stock.most_memory), "Ask for less memory"
         elif stock.cpu > stock.most_cpu:
-            reason = f"You asked for {_cores(stock.cpu)}; no node{having} has more than {_cores(stock.most_cpu)}"
+            asked, most = say_cores(stock.cpu / 1000), say_cores(stock.most_cpu / 1000)
+            reason = f"You asked for {asked}; no node{having} has more than {most}"
             remedy = "Ask for fewer CPU cores"
         else:
             gpus = f"{_gpus(stock.gpus, stock.title)}, " if stock.gpus else ""
@@ -237,10 +238,6 @@ class NoNodeError(PodError):
 
 def _gpus(number: int, title: str) -> str:
     return count(number, f"{plain(title)} GPU" if title else "GPU")
-
-
-def _cores(milli: int) -> str:
-    return f"{format_cores(milli / 1000)} CPU core{'' if milli == 1000 else 's'}"
 
 
 def _taken(stock: Stock | None, outlook: Outlook | None) -> str:

@@ -268,10 +268,6 @@ class Scheduler:
                 raise
 
 
-def _holds_nothing(type_: str, claim: Object) -> bool:
-    return type_ == "DELETED" or not claim.get("status", {}).get("allocation")
-
-
 def _signature(pod: PodInfo) -> str:
     """Equal for pods that fit on the same nodes."""
     parts = (pod.namespace, pod.priority, dict(pod.requests), pod.node_selector, pod.required, pod.preferred)
