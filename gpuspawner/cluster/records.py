@@ -29,6 +29,7 @@ MEMORY = "memory"
 _MAIN = "notebook"
 _KEPT_PREFIXES = ("gpuspawner/", "hub.jupyter.org/")
 _KEPT_LABELS = frozenset({"app", "component"})
+_NEVER = "1970-"
 _ORDINARY_WAITING = frozenset({"ContainerCreating", "PodInitializing", ""})
 # Taints by which Kubernetes and the node autoscalers close a node, whatever a pod tolerates.
 _CLOSING_TAINTS = frozenset({"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"})
@@ -82,8 +83,10 @@ class PodRecord:
 
     ``requests`` is what kube-scheduler counts for the whole pod: cpu in thousandths of a core, memory in bytes,
     extended resources in pieces. ``waiting_*`` and ``terminated_*`` are of the container that has a problem, named
-    ``container``, else of the first one. ``claims`` are the names of its ResourceClaims, empty for one not made yet.
-    Times are Kubernetes' RFC 3339 texts.
+    ``container``, else of the first one. ``ran_from`` and ``ran_until`` are when the process of the notebook's
+    container (else of the first one) started and ended: empty while it has not, and where no kubelet has told.
+    ``claims`` are the names of its ResourceClaims, empty for one not made yet. ``deleted_at`` is its
+    ``deletionTimestamp``, by which it is to be gone. Times are Kubernetes' RFC 3339 texts.
     """
 
     namespace: str
@@ -104,11 +107,16 @@ class PodRecord:
     annotations: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     claims: tuple[str, ...] = ()
+    finalizers: tuple[str, ...] = ()
+    deleted_at: str = ""
+    ran_from: str = ""
+    ran_until: str = ""
     scheduled_message: str = ""
     reason: str = ""
     message: str = ""
     disruption_reason: str = ""
     disruption_message: str = ""
+    disrupted_at: str = ""
     container: str = ""
     image: str = ""
     memory_limit: int = 0
@@ -129,6 +137,12 @@ class PodRecord:
     def ended(self) -> bool:
         """Whether every container has ended for good."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def over(self) -> bool:
+        """Whether it is certain that no container runs or ever will: a pod without node is not given one any more
+        once it is being deleted (pkg/controller/resourceclaim isPodDone)."""
+        return self.ended or (self.deleting and not self.node)
 
     @property
     def extended(self) -> Mapping[str, int]:
@@ -175,6 +189,8 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
     conditions = {c.get("type"): c for c in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled") or {}
     disruption = conditions.get("DisruptionTarget") or conditions.get("TerminationTarget") or {}
+    if disruption.get("status") != "True":
+        disruption = {}
     return PodRecord(
         **identity,
         ready=(conditions.get("Ready") or {}).get("status") == "True",
@@ -186,11 +202,14 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         annotations=_kept(metadata.get("annotations"), frozenset()),
         tolerations=() if node else _tolerations(spec),
         claims=_device_claims(spec, status),
+        finalizers=tuple(map(intern, metadata.get("finalizers") or ())),
+        deleted_at=metadata.get("deletionTimestamp") or "",
         scheduled_message=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",
-        disruption_reason=(disruption.get("reason") or "") if disruption.get("status") == "True" else "",
-        disruption_message=(disruption.get("message") or "") if disruption.get("status") == "True" else "",
+        disruption_reason=disruption.get("reason") or "",
+        disruption_message=disruption.get("message") or "",
+        disrupted_at=disruption.get("lastTransitionTime") or "",
         **_containers(spec, status),
     )
 
@@ -306,11 +325,20 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str,
         "waiting_reason": waiting.get("reason") or "",
         "waiting_message": waiting.get("message") or "",
         "running": bool((first.get("state") or {}).get("running")),
+        **_ran(first),
         "terminated_reason": terminated.get("reason") or "",
         "terminated_message": terminated.get("message") or "",
         "exit_code": terminated.get("exitCode") if isinstance(terminated.get("exitCode"), int) else None,
         "restarts": chosen.get("restartCount") or 0,
     }
+
+
+def _ran(status: Mapping[str, Any]) -> dict[str, str]:
+    """When a container's process started and ended. One that could not be started says 1970."""
+    state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated") or {}
+    now = state.get("running") or state.get("terminated") or last
+    began, ended = now.get("startedAt") or "", now.get("finishedAt") or ""
+    return {"ran_from": began, "ran_until": ended} if began and not began.startswith(_NEVER) else {}
 
 
 def _troubled(status: Mapping[str, Any]) -> bool:

@@ -39,6 +39,92 @@ def test_the_life_of_a_recorded_pod_is_read_from_its_watch() -> None:
     assert life[1].tolerations == (), "they matter only until the pod has a node"
 
 
+def at(second: int) -> str:
+    return f"2026-11-21T05:26:{second:02}Z"
+
+
+def with_state(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    status = {"name": "notebook", "state": state, "lastState": last or {}}
+    metadata = {"name": "p", "namespace": "hub", **more}
+    return {
+        "metadata": metadata,
+        "spec": {"containers": [{"name": "notebook"}]},
+        "status": {"containerStatuses": [status]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "ran"),
+    [
+        ({"waiting": {"reason": "ContainerCreating"}}, {}, ("", "")),
+        ({"running": {"startedAt": at(1)}}, {}, (at(1), "")),
+        ({"terminated": {"exitCode": 0, "startedAt": at(1), "finishedAt": at(9)}}, {}, (at(1), at(9))),
+        (
+            {"running": {"startedAt": at(5)}},
+            {"terminated": {"exitCode": 1, "startedAt": at(1), "finishedAt": at(2)}},
+            (at(5), ""),
+        ),
+        (
+            {"waiting": {"reason": "CrashLoopBackOff"}},
+            {"terminated": {"exitCode": 1, "startedAt": at(1), "finishedAt": at(2)}},
+            (at(1), at(2)),
+        ),
+        # containerd's words for a command that does not exist, and a kubelet's for a container it lost
+        (
+            {"terminated": {"exitCode": 128, "startedAt": "1970-01-01T00:00:00Z", "finishedAt": at(1)}},
+            {},
+            ("", ""),
+        ),
+        (
+            {
+                "terminated": {
+                    "exitCode": 137,
+                    "reason": "ContainerStatusUnknown",
+                    "startedAt": None,
+                    "finishedAt": None,
+                }
+            },
+            {},
+            ("", ""),
+        ),
+    ],
+)
+def test_a_record_says_when_the_process_ran(state: dict[str, Any], last: dict[str, Any], ran: tuple[str, str]) -> None:
+    record = pod_record(with_state(state, last), own=True)
+    assert (record.ran_from, record.ran_until) == ran
+
+
+def test_times_are_those_of_the_notebook_not_of_what_runs_beside_it() -> None:
+    raw = with_state({"running": {"startedAt": at(3)}})
+    beside = {"name": "git", "state": {"terminated": {"exitCode": 1, "startedAt": at(1), "finishedAt": at(2)}}}
+    raw["spec"]["containers"].append({"name": "git"})
+    raw["status"]["containerStatuses"].insert(0, beside)
+    record = pod_record(raw, own=True)
+    assert (record.container, record.ran_from, record.ran_until) == ("git", at(3), "")
+
+
+@pytest.mark.parametrize(
+    ("phase", "node", "deleting", "over"),
+    [
+        ("Pending", "", False, False),
+        ("Pending", "", True, True),
+        ("Pending", "n1", True, False),
+        ("Running", "n1", True, False),
+        ("Failed", "n1", True, True),
+        ("Succeeded", "n1", False, True),
+    ],
+)
+def test_a_pod_is_over_when_no_container_of_it_runs_or_ever_will(
+    phase: str, node: str, deleting: bool, over: bool
+) -> None:
+    deleted = {"deletionTimestamp": at(9), "finalizers": ["gpuspawner/ledger"]} if deleting else {}
+    raw = with_state({}, **deleted)
+    raw["spec"]["nodeName"], raw["status"]["phase"] = node, phase
+    record = pod_record(raw, own=True)
+    assert record.over is over
+    assert (record.deleted_at, record.finalizers) == ((at(9), ("gpuspawner/ledger",)) if deleting else ("", ()))
+
+
 def test_a_recorded_unschedulable_pod_says_why() -> None:
     record = pod_record(recorded("19")["response"]["body"], own=True)
     assert record.scheduled_message.startswith("0/16 nodes are available: 14 node(s) didn't match")

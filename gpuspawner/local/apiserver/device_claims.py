@@ -48,7 +48,7 @@ class DeviceClaims:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in a change of the store."""
         if resource == "pods" and obj["spec"].get("resourceClaims"):
-            if type_ == "DELETED" or obj.get("status", {}).get("phase") in _ENDED:
+            if type_ == "DELETED" or _done(obj):
                 self._release(obj["metadata"]["namespace"], obj["metadata"]["uid"])
             elif "deletionTimestamp" not in obj["metadata"]:
                 self._make(obj)
@@ -110,6 +110,12 @@ class DeviceClaims:
                 except StatusError as error:
                     if error.status != 404:
                         raise
+
+
+def _done(pod: Object) -> bool:
+    """Whether it is certain that no container of a pod runs or ever will, as where it is deleted without a node."""
+    doomed = "deletionTimestamp" in pod["metadata"] and not pod["spec"].get("nodeName")
+    return doomed or pod.get("status", {}).get("phase") in _ENDED
 
 
 def _owners(claim: Object) -> set[str]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from gpuspawner.local.apiserver.status import Cause, invalid_value, required_value
+from gpuspawner.local.apiserver.status import Cause, forbidden_field, invalid_value, required_value
 
 __all__ = [
     "dns_label",
@@ -14,6 +14,7 @@ __all__ = [
     "name_causes",
     "validate_labels",
     "validate_metadata",
+    "validate_metadata_update",
 ]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -48,6 +49,7 @@ _VALUE_RULE = (
     "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 _ANNOTATIONS_LIMIT = 256 * 1024
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def _longer(limit: int) -> str:
@@ -99,7 +101,7 @@ def validate_labels(labels: dict[str, str], field: str) -> list[Cause]:
 
 
 def validate_metadata(metadata: dict[str, Any], rule: str) -> list[Cause]:
-    """Check an object's name, generateName, labels and annotations."""
+    """Check an object's name, generateName, labels, owners, finalizers and annotations."""
     name = metadata.get("name", "")
     causes: list[Cause] = []
     prefix = metadata.get("generateName")
@@ -115,10 +117,32 @@ def validate_metadata(metadata: dict[str, Any], rule: str) -> list[Cause]:
     for index, owner in enumerate(metadata.get("ownerReferences", [])):
         missing = [name for name in ("apiVersion", "kind", "name", "uid") if not owner.get(name)]
         causes += [required_value(f"metadata.ownerReferences[{index}].{name}", "must not be empty") for name in missing]
+    causes += _finalizer_names(metadata.get("finalizers", []))
     annotations = metadata.get("annotations", {})
     for key in annotations:
         causes += [invalid_value("metadata.annotations", key, why) for why in label_key(key.lower())]
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
         message = f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes"
         causes.append({"reason": "FieldValueTooLong", "message": message, "field": "metadata.annotations"})
+    return causes
+
+
+def validate_metadata_update(new: dict[str, Any], old: dict[str, Any]) -> list[Cause]:
+    """Check what may not change: whoever deletes an object is not kept waiting for more finalizers than it had."""
+    if "deletionTimestamp" not in old:
+        return []
+    more = [name for name in new.get("finalizers", []) if name not in old.get("finalizers", [])]
+    if not more:
+        return []
+    listed = ", ".join(f'"{name}"' for name in more)
+    why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+    return [forbidden_field("metadata.finalizers", f"{why} []string{{{listed}}}")]
+
+
+def _finalizer_names(finalizers: list[str]) -> list[Cause]:
+    causes = [invalid_value("metadata.finalizers", name, why) for name in finalizers for why in label_key(name)]
+    for index, name in enumerate(finalizers):
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.append(invalid_value(f"metadata.finalizers[{index}]", name, why))
     return causes

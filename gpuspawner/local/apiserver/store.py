@@ -210,28 +210,24 @@ class Store:
         grace = self._grace(resource, old.obj, grace_seconds)
         if not grace and not _finalizers(resource, old.obj):
             return clone(self._drop(resource, old).obj)
-        new = clone(old.obj)
-        metadata = new["metadata"]
-        standing = metadata.get("deletionGracePeriodSeconds")
-        if "deletionTimestamp" in metadata and (grace_seconds is None or standing is None or grace >= standing):
-            return new
-        if "deletionTimestamp" not in metadata and "generation" in metadata:
-            metadata["generation"] += 1
-        metadata["deletionTimestamp"] = timestamp(self.clock() + timedelta(seconds=grace))
-        metadata["deletionGracePeriodSeconds"] = grace
+        standing = old.obj["metadata"].get("deletionGracePeriodSeconds")
+        begun = "deletionTimestamp" in old.obj["metadata"]
+        if begun and (grace_seconds is None or standing is None or grace >= standing):
+            return clone(old.obj)
+        new = self._terminating(old.obj, grace)
         if resource == "namespaces":
-            del metadata["deletionGracePeriodSeconds"]
+            del new["metadata"]["deletionGracePeriodSeconds"]
             new["status"] = new.get("status", {}) | {"phase": "Terminating"}
         return clone(self._put(resource, "MODIFIED", new, old).obj)
 
     def remove(self, resource: str, namespace: str | None, name: str) -> None:
         """Finish a deletion now, as a kubelet does when the containers are gone; finalizers still hold the object."""
         old = self.stored(resource, namespace, name)
-        if old.obj["metadata"].get("finalizers") or old.obj["metadata"].get("deletionGracePeriodSeconds"):
-            ended = {"deletionGracePeriodSeconds": 0, "deletionTimestamp": timestamp(self.clock())}
-            metadata = old.obj["metadata"] | ended
-            old = self._put(resource, "MODIFIED", old.obj | {"metadata": metadata}, old)
-        if not old.obj["metadata"].get("finalizers"):
+        metadata = old.obj["metadata"]
+        standing = metadata.get("deletionGracePeriodSeconds")
+        if standing or (metadata.get("finalizers") and "deletionTimestamp" not in metadata):
+            old = self._put(resource, "MODIFIED", self._terminating(old.obj, 0), old)
+        if not metadata.get("finalizers"):
             self._drop(resource, old)
 
     def watch(self, resource: str, namespace: str | None = None, since: int | None = None) -> Watch:
@@ -322,6 +318,18 @@ class Store:
             return 0
         grace = asked if asked is not None else obj["spec"].get("terminationGracePeriodSeconds", 30)
         return 1 if grace < 0 else int(grace)
+
+    def _terminating(self, obj: Object, grace: int) -> Object:
+        """A copy of an object that is being deleted, with this grace period from when its deletion began."""
+        new = clone(obj)
+        metadata = new["metadata"]
+        begun, standing = metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds") or 0
+        if begun is None and "generation" in metadata:
+            metadata["generation"] += 1
+        start = self.clock() if begun is None else datetime.fromisoformat(begun) - timedelta(seconds=standing)
+        metadata["deletionTimestamp"] = timestamp(start + timedelta(seconds=grace))
+        metadata["deletionGracePeriodSeconds"] = grace
+        return new
 
     def _replace(self, resource: str, old: Stored, new: Object, dry_run: bool = False) -> Object:
         before = old.obj["metadata"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gpuspawner.local.apiserver.device_validation import FIXED_SPECS, validate_devices
-from gpuspawner.local.apiserver.metadata import validate_metadata
+from gpuspawner.local.apiserver.metadata import validate_metadata, validate_metadata_update
 from gpuspawner.local.apiserver.pod_validation import difference, validate_pod, validate_pod_update
 from gpuspawner.local.apiserver.quantities import number
 from gpuspawner.local.apiserver.resources import Resource
@@ -47,6 +47,7 @@ def validate(resource: Resource, obj: Object) -> None:
 def validate_update(resource: Resource, new: Object, old: Object) -> None:
     """Check a changed object; StatusError 422, or 403 where a kube-apiserver answers so."""
     causes = validate_metadata(new["metadata"], resource.name_rule)
+    causes += validate_metadata_update(new["metadata"], old["metadata"])
     if resource.key == "pods":
         causes += validate_pod_update(new, old)
         if not causes:

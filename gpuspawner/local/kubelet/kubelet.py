@@ -101,7 +101,9 @@ class Kubelet:
         if node is None or pod.get("status", {}).get("phase") in _ENDED:
             return
         if "deletionTimestamp" in pod["metadata"]:
-            self._store.remove("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
+            key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+            self._store.update_status("pods", *key, pod.get("status", {}) | {"phase": "Failed"})
+            self._store.remove("pods", *key)
             return
         self._begin(pod, node)
 

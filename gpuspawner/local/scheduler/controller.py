@@ -106,7 +106,11 @@ class Scheduler:
             self._assigned[uid] = pod
             if pod.node_name in self._nodes:
                 self._nodes[pod.node_name].add(pod)
-        elif not pod.terminating:
+        elif pod.terminating:  # a finalizer holds it, and it never gets a node any more
+            waited = self._pending.pop(uid, None)
+            if waited and waited.nominated:
+                self._loosened()
+        else:
             self._pending[uid] = pod
             self._soon()
 
