@@ -52,9 +52,17 @@ _Url = Annotated[str, _like("https?://.+", "a URL such as https://10.0.0.1:6443"
 _DnsName = Annotated[str, _like(".*{pod_name}.*", "a host name with {pod_name}, such as {pod_name}.{namespace}.svc")]
 _HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _Hours = Annotated[str, _like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
+_Rate = Annotated[float, Field(ge=0)]
 _Namespace = Annotated[
     str, _like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
 ]
+
+
+def _some_hours(hours: str) -> str:
+    begins, _, ends = hours.partition("-")
+    if begins == ends:
+        raise ValueError("hours that begin and end at different times")
+    return hours
 
 
 def _namespace_template(template: str) -> str:
@@ -97,11 +105,14 @@ class Connect(Schema):
 
 
 class OffPeak(Schema):
-    """Hours in which service units cost less."""
+    """Hours in which everything costs fewer service units."""
 
-    hours: _Hours
-    rate: float = Field(ge=0)
-    timezone: str | None = None
+    hours: Annotated[_Hours, AfterValidator(_some_hours)] = Field(
+        description="The hours, as the clock on the wall shows them, such as 01:00-16:00 or 22:00-06:00. An hour that "
+        "the clocks repeat in autumn counts twice; one that they leave out in spring does not count."
+    )
+    rate: float = Field(ge=0, description="What of the full price is due in these hours: 0.5 is half of it.")
+    timezone: str | None = Field(default=None, description="Time zone of the hours, instead of the hub's.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,7 @@ class Settings:
     services: bool
     dns_name: str
     off_peak: OffPeak | None
+    cpu_rate: float
     fallback_after: int | None
     notices: tuple[str, ...]
     profiles_by_user: bool = False
@@ -218,6 +230,7 @@ class _Loader:
             services=self._value("services", bool, False),
             dns_name=self._value("dns_name", _DnsName, DNS_NAME),
             off_peak=off_peak,
+            cpu_rate=self._value("cpu_rate", _Rate, 0.0),
             fallback_after=self._value("fallback_after", Seconds | None, FALLBACK_AFTER),
             notices=(),
             profiles_by_user=callable(self.section.get("profiles")),

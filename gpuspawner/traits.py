@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jupyterhub.traitlets import Command
 from traitlets import Any as AnyTrait
-from traitlets import Bool, Callable, Dict, List, Unicode, Union, default
+from traitlets import Bool, Callable, Dict, Float, List, Unicode, Union, default
 from traitlets.config import LoggingConfigurable
 
 from gpuspawner.config import DNS_NAME, FALLBACK_AFTER
@@ -71,9 +71,19 @@ class SpawnerTraits(LoggingConfigurable):
             c.GPUSpawner.off_peak = {"hours": "01:00-16:00", "rate": 0.5, "timezone": "America/Los_Angeles"}
         """,
     ).tag(config=True)
+    cpu_rate = Float(
+        0.0,
+        help="""Service units per CPU core and hour of a server without GPU. 0: servers without GPU cost nothing.
+
+        For example::
+
+            c.GPUSpawner.cpu_rate = 0.01
+        """,
+    ).tag(config=True)
     timezone = Unicode(
         "UTC",
-        help="""IANA time zone in which days begin: those a workspace starts and ends on, and of its exceptions.
+        help="""IANA time zone in which days begin: those a workspace starts and ends on, those of its exceptions, and
+        those its budgets renew on.
 
         For example::
 

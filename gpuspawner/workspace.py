@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gpuspawner.pod_patch import PodPatch
 from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, Schema
 
-__all__ = ["Budget", "ClaimRule", "Limits", "PerMember", "QuotaException", "Workspace", "memberships"]
+__all__ = ["Budget", "CarryOver", "ClaimRule", "Limits", "PerMember", "QuotaException", "Workspace", "memberships"]
 
 EVERYONE = "*"
 DEFAULT_WORKSPACE = "everyone"
@@ -64,12 +65,53 @@ class PerMember(Schema):
     servers: Count | None = None
 
 
-class Budget(Schema):
-    """Service units a workspace may spend."""
+def _ascending(days: tuple[date, ...]) -> tuple[date, ...]:
+    if any(later <= earlier for earlier, later in pairwise(days)):
+        raise ValueError("days in ascending order")
+    return days
 
-    per_member: float | None = Field(default=None, ge=0)
-    pool: float | None = Field(default=None, ge=0)
-    renews: Literal["weekly", "monthly", "quarterly", "rolling", "never"] = "weekly"
+
+class CarryOver(Schema):
+    """What is left of one period is added to the next, up to an amount; without an amount nothing is."""
+
+    per_member: float | None = Field(default=None, ge=0, description="The most a member takes along, service units.")
+    pool: float | None = Field(default=None, ge=0, description="The most the pool takes along, service units.")
+
+
+class Budget(Schema):
+    """Service units (SU) that may be spent. A server is paid from the period in which it was launched, also where it
+    runs on into the next one."""
+
+    per_member: float | None = Field(default=None, ge=0, description="Of each member, in each period.")
+    pool: float | None = Field(default=None, ge=0, description="Of all members together, in each period.")
+    renews: Literal["weekly", "monthly", "quarterly", "terms", "rolling", "never"] = Field(
+        default="weekly",
+        description="When a new period begins, at midnight in the hub's time zone: on Mondays; on the first of a "
+        "month; of January, April, July and October; on the days named by `terms`; `rolling`: what was spent on the "
+        "last `days` days counts, today included; or never.",
+    )
+    terms: Annotated[tuple[Day, ...], AfterValidator(_ascending)] = Field(
+        default=(), description="The first days of the terms, where it renews by terms; each lasts until the next."
+    )
+    days: int | None = Field(
+        default=None, ge=1, le=366, description="How many days count, where it is rolling; 7 without it."
+    )
+    carry_over: CarryOver | None = Field(default=None, description="What of a period is taken along into the next.")
+    when_used_up: Literal["refuse", "end"] = Field(
+        default="refuse",
+        description="A launch that costs more than is left is refused; or it may start all the same and ends when the "
+        "budget is used up.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if bool(self.terms) is not (self.renews == "terms"):
+            raise ValueError('terms, the first days of the terms, together with renews "terms", and only then')
+        if self.days is not None and self.renews != "rolling":
+            raise ValueError('days only together with renews "rolling"')
+        if self.carry_over is not None and self.renews in ("rolling", "never"):
+            raise ValueError(f"no carry_over: with renews {self.renews!r} there is no next period")
+        return self
 
 
 class QuotaException(Schema):

@@ -18,7 +18,7 @@ from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
 from gpuspawner.storage import Scratch, SharedVolume
 from gpuspawner.traits import SpawnerTraits
-from gpuspawner.workspace import Budget, ClaimRule, PerMember, QuotaException, Workspace
+from gpuspawner.workspace import Budget, CarryOver, ClaimRule, PerMember, QuotaException, Workspace
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -32,6 +32,7 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Limits of a member (`per_member`)", PerMember),
     ("A dated exception (`exceptions`)", QuotaException),
     ("A budget", Budget),
+    ("What a budget carries over (`carry_over`)", CarryOver),
     ("Storage", Storage),
     ("A shared volume (`volumes` of the storage)", SharedVolume),
     ("Scratch space (`scratch` of the storage)", Scratch),

@@ -142,7 +142,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "workspaces/lab/budget",
         {"renews": "daily"},
-        "budget.renews: found 'daily', allowed: 'weekly', 'monthly', 'quarterly', 'rolling' or 'never'",
+        "budget.renews: found 'daily', allowed: 'weekly', 'monthly', 'quarterly', 'terms', 'rolling' or 'never'",
     ),
     # dates
     (

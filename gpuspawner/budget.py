@@ -1,0 +1,424 @@
+"""What is left of a budget: what is carried over, what grants add, and the balances of the whole hub in memory."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from gpuspawner.period import Period, days_that_count, first_day, midnight, next_first_day, period_of
+from gpuspawner.pricing import Price, micro_of
+from gpuspawner.workspace import Budget, Workspace
+
+__all__ = ["Account", "Accounts", "Charged", "Given", "Paid", "Period", "period_of"]
+
+_LOOK_AHEAD = 60
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Charged(Protocol):
+    """What an account must know of a session that is settled; the ledger's ``Charge`` is one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def workspace(self) -> str: ...
+    @property
+    def opened(self) -> datetime: ...
+    @property
+    def charged(self) -> int | None: ...
+
+
+class Paid(Charged, Protocol):
+    """What an account must know of any session; the ledger's ``Session`` is one. ``price`` is a ``Price`` in JSON."""
+
+    @property
+    def gpus(self) -> int: ...
+    @property
+    def cpu(self) -> float: ...
+    @property
+    def price(self) -> Mapping[str, Any]: ...
+    @property
+    def held(self) -> int: ...
+    @property
+    def started(self) -> datetime | None: ...
+    @property
+    def gpu_class(self) -> str | None: ...
+
+
+class Given(Protocol):
+    """What an account must know of a grant; the ledger's ``Grant`` is one. ``units`` are micro-units.
+
+    It lasts from ``at`` until ``until``, or until it is ``revoked``; ``user`` is None for one to the pool.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def workspace(self) -> str: ...
+    @property
+    def user(self) -> str | None: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def until(self) -> datetime | None: ...
+    @property
+    def revoked(self) -> datetime | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The balance of a member or a pool in one period, in micro-units.
+
+    ``granted`` is what grants add: what this period has taken of them, and what is left of them. ``spent`` was charged
+    for sessions that were opened in the period, ``held`` is for those among them that are not settled. ``renews`` is
+    when more will be there, in UTC, where that is to come.
+    """
+
+    period: Period
+    allowance: int
+    carried: int = 0
+    granted: int = 0
+    spent: int = 0
+    held: int = 0
+    renews: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        """What there is to spend in the period."""
+        return self.allowance + self.carried + self.granted
+
+    @property
+    def left(self) -> int:
+        """What may still be held."""
+        return max(0, self.total - self.spent - self.held)
+
+
+_Key = tuple[str, str | None]
+"""Workspace and user; None for its pool."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A session that is not settled, and what becomes known of it while it runs. ``day``: what its budget counts it
+    with."""
+
+    session: Paid
+    price: Price
+    day: date | None
+    held: int
+    started: datetime | None
+    gpu_class: str | None
+
+    def accrued(self, now: datetime) -> int:
+        """What it has cost so far."""
+        if self.started is None:
+            return 0
+        asked = self.session
+        return self.price.charge(self.gpu_class, asked.gpus, asked.cpu, self.started, now, self.held)
+
+
+@dataclass(slots=True)
+class _Book:
+    """What one member or pool has spent and holds, by the first day of what is counted together."""
+
+    spent: dict[date, int] = field(default_factory=lambda: defaultdict(int))
+    held: dict[date, int] = field(default_factory=lambda: defaultdict(int))
+
+    def days(self) -> set[date]:
+        """The days on which anything was opened."""
+        return {*self.spent, *self.held}
+
+    def used(self, day: date) -> int:
+        """What is spent and held of one day."""
+        return self.spent.get(day, 0) + self.held.get(day, 0)
+
+
+@dataclass(slots=True)
+class _History:
+    """How one account got where it is: what each period was passed by the one before (``carried``), and took of its own
+    (``own``) and of grants (``taken``); and what is left of each grant."""
+
+    grants: dict[str, int]
+    carried: dict[date, int] = field(default_factory=dict)
+    own: dict[date, int] = field(default_factory=dict)
+    taken: dict[date, int] = field(default_factory=dict)
+
+
+class Accounts:
+    """The balances of all members and pools of a hub. Synchronous, so that deciding and holding are one step; not
+    thread-safe: one hub, one event loop.
+
+    A session is paid from the period it was opened in, also where it runs on into the next. It takes the period's own
+    allowance first, with what was carried over, and then the grants, those that end first before the others.
+    """
+
+    def __init__(self, workspaces: Mapping[str, Workspace], timezone: ZoneInfo) -> None:
+        self._workspaces = workspaces
+        self._timezone = timezone
+        self._clear()
+
+    def _clear(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._settled: set[str] = set()
+        self._books: dict[_Key, _Book] = defaultdict(_Book)
+        self._grants: dict[_Key, dict[str, Given]] = defaultdict(dict)
+        self._first: dict[str, datetime] = {}
+
+    def since(self, grants: Iterable[Given], now: datetime) -> datetime | None:
+        """Since when charges still matter to any balance, for :meth:`load`; None: since ever."""
+        given: dict[str, datetime] = {}
+        for grant in grants:
+            if (_end(grant) or _FOR_EVER) > now:
+                given[grant.workspace] = min(grant.at, given.get(grant.workspace, now))
+        days = [now.astimezone(self._timezone).date()]
+        for workspace in self._workspaces.values():
+            budget = workspace.budget
+            if budget is None:
+                continue
+            first = first_day(budget, min(now, given.get(workspace.name, now)), self._timezone)
+            if budget.carry_over is not None:
+                first = date.min
+            elif budget.renews == "rolling":
+                first -= timedelta(days=2 * days_that_count(budget))
+            days.append(max(first, workspace.starts or date.min))
+        return None if min(days) == date.min else midnight(min(days), self._timezone)
+
+    def load(self, unsettled: Iterable[Paid], charges: Iterable[Charged], grants: Iterable[Given]) -> None:
+        """Begin anew, with what the ledger knows."""
+        self._clear()
+        for session in unsettled:
+            self.hold(session)
+        for charge in charges:
+            if charge.charged is not None and charge.id not in self._open:
+                self._spend(charge, self._day(charge), charge.charged)
+        for grant in grants:
+            self.grant(grant)
+
+    def hold(self, session: Paid) -> None:
+        """From now on the cost of this session is held; once for each id."""
+        if session.id in self._open or session.id in self._settled:
+            return
+        price = Price.from_json(session.price)
+        entry = _Open(session, price, self._day(session), 0, session.started, session.gpu_class)
+        self._open[session.id] = entry
+        self.extend(session.id, session.held)
+
+    def started(self, session_id: str, at: datetime, gpu_class: str | None) -> None:
+        """The session runs, on GPUs of this class: from now on its cost accrues."""
+        entry = self._open.get(session_id)
+        if entry is not None:
+            entry.started, entry.gpu_class = at, gpu_class
+
+    def extend(self, session_id: str, held: int) -> None:
+        """The session may run longer, or shorter: so much is held for it altogether."""
+        entry = self._open.get(session_id)
+        if entry is not None:
+            for book in self._books_of(entry.session, entry.day):
+                book.held[entry.day or date.min] += held - entry.held
+            entry.held = held
+
+    def settle(self, session_id: str, charged: int) -> bool:
+        """The session is over: its hold ends, and so much is charged. False where that has happened before."""
+        entry = self._open.get(session_id)
+        if entry is None:
+            return False
+        self.extend(session_id, 0)
+        del self._open[session_id]
+        self._spend(entry.session, entry.day, charged)
+        return True
+
+    def grant(self, grant: Given) -> None:
+        """A grant as it is now: new, or revoked. What was taken of it before it was revoked stays paid."""
+        self._grants[grant.workspace, grant.user][grant.id] = grant
+
+    def is_open(self, session_id: str) -> bool:
+        """Whether a session is not settled yet, be it that it costs nothing."""
+        return session_id in self._open
+
+    def held(self, session_id: str) -> int:
+        """What is held for a session; 0 where it is not open."""
+        entry = self._open.get(session_id)
+        return 0 if entry is None else entry.held
+
+    def accrued(self, session_id: str, now: datetime) -> int:
+        """What an open session has cost so far."""
+        entry = self._open.get(session_id)
+        return 0 if entry is None else entry.accrued(now)
+
+    def member(self, workspace: str, user: str, now: datetime) -> Account | None:
+        """The balance of a member in a workspace; None where it has no budget per member."""
+        return self._account((workspace, user), now, now)
+
+    def pool(self, workspace: str, now: datetime) -> Account | None:
+        """The balance that all members of a workspace share; None where it has no pool."""
+        return self._account((workspace, None), now, now)
+
+    def left(self, workspace: str, user: str, now: datetime) -> int | None:
+        """What a launch of a member may cost now; None: as much as it likes."""
+        accounts = (self.member(workspace, user, now), self.pool(workspace, now))
+        return min((account.left for account in accounts if account is not None), default=None)
+
+    def left_for(self, session_id: str, now: datetime) -> int | None:
+        """By how much the hold of an open session may grow; None: as much as it likes.
+
+        It is paid from the period it was opened in; what that period has passed on to the next must be there, too.
+        """
+        entry = self._open.get(session_id)
+        if entry is None or entry.day is None:
+            return None
+        session, budget = entry.session, self._workspaces[entry.session.workspace].budget
+        times = [session.opened]
+        if budget is not None and (budget.carry_over is not None or budget.renews == "rolling"):
+            times = [now] if budget.renews == "rolling" else [session.opened, now]
+        keys: tuple[_Key, ...] = ((session.workspace, session.user), (session.workspace, None))
+        accounts = (self._account(key, at, now) for key in keys for at in times)
+        return min((account.left for account in accounts if account is not None), default=None)
+
+    def so_far(self, workspace: str, user: str | None, now: datetime) -> int:
+        """What a member, or with None the whole pool, has really used in this period: charged, and accrued till now."""
+        account = self._account((workspace, user), now, now)
+        budget = self._workspaces[workspace].budget
+        if account is None or budget is None:
+            return 0
+        first = first_day(budget, now, self._timezone)
+        return account.spent + sum(
+            entry.accrued(now)
+            for entry in self._open.values()
+            if entry.session.workspace == workspace
+            and user in (None, entry.session.user)
+            and entry.day is not None
+            and _counts(budget, entry.day, first)
+        )
+
+    def when(self, workspace: str, user: str | None, cost: int, now: datetime) -> datetime | None:
+        """When so much will be left of one account if nothing else is spent and no hold ends; None: never."""
+        budget = self._workspaces[workspace].budget
+        steps = max(_LOOK_AHEAD, days_that_count(budget) if budget else 0) + 1
+        at = now
+        for _ in range(steps):
+            account = self._account((workspace, user), at, at)
+            if budget is None or account is None or account.left >= cost:
+                return at
+            following = next_first_day(budget, first_day(budget, at, self._timezone))
+            if following is None:
+                return None
+            at = midnight(following, self._timezone)
+        return None
+
+    def _day(self, session: Charged) -> date | None:
+        workspace = self._workspaces.get(session.workspace)
+        if workspace is None or workspace.budget is None:
+            return None
+        self._first[workspace.name] = min(session.opened, self._first.get(workspace.name, session.opened))
+        return first_day(workspace.budget, session.opened, self._timezone)
+
+    def _spend(self, session: Charged, day: date | None, charged: int) -> None:
+        self._settled.add(session.id)
+        for book in self._books_of(session, day):
+            book.spent[day or date.min] += charged
+
+    def _books_of(self, session: Charged, day: date | None) -> Iterator[_Book]:
+        if day is not None:
+            yield self._books[session.workspace, session.user]
+            yield self._books[session.workspace, None]
+
+    def _account(self, key: _Key, at: datetime, now: datetime) -> Account | None:
+        """The balance in the period of ``at``, with the grants that last ``now``."""
+        workspace = self._workspaces.get(key[0])
+        budget = workspace.budget if workspace is not None else None
+        units = None if budget is None else budget.pool if key[1] is None else budget.per_member
+        if workspace is None or budget is None or units is None:
+            return None
+        allowance, day = micro_of(units), first_day(budget, at, self._timezone)
+        book, grants = self._books.get(key, _Book()), list(self._grants.get(key, {}).values())
+        history = self._history(workspace, key[1], budget, allowance, book, grants, day)
+        counted = [one for one in history.own if _counts(budget, one, day)]
+        lasting = sum(history.grants[one.id] for one in grants if one.at <= now < (_end(one) or _FOR_EVER))
+        period = period_of(budget, at, self._timezone, workspace)
+        renews = None if budget.renews == "never" else period.ends
+        if budget.renews == "rolling":
+            used = [one for one in counted if book.used(one)]
+            renews = midnight(min(used) + timedelta(days=days_that_count(budget)), self._timezone) if used else None
+        return Account(
+            period=period,
+            allowance=allowance,
+            carried=history.carried[day],
+            granted=sum(history.taken[one] for one in counted) + lasting,
+            spent=sum(book.spent.get(one, 0) for one in counted),
+            held=sum(book.held.get(one, 0) for one in counted),
+            renews=renews,
+        )
+
+    def _history(
+        self,
+        workspace: Workspace,
+        user: str | None,
+        budget: Budget,
+        allowance: int,
+        book: _Book,
+        grants: Sequence[Given],
+        day: date,
+    ) -> _History:
+        """Go through the periods in their order, up to the latest one known: what each takes of its own and of the
+        grants, and passes on."""
+        history = _History({grant.id: grant.units for grant in grants})
+        in_order = sorted(grants, key=lambda grant: (_end(grant) or _FOR_EVER, grant.id))
+        cap, carried = _cap(budget, user), 0
+        days = {day, *book.days()}
+        if cap and (begin := self._begin(workspace)):
+            days = set(_every(budget, min(first_day(budget, begin, self._timezone), day), max(days)))
+        elif budget.renews == "rolling":
+            earliest = min([day, *(first_day(budget, grant.at, self._timezone) for grant in grants)])
+            days = {one for one in days if one > earliest - timedelta(days=2 * days_that_count(budget))}
+        for one in sorted(days):
+            before = sum(own for other, own in history.own.items() if _counts(budget, other, one))
+            base, used = max(0, allowance + carried - before), book.used(one)
+            history.carried[one], history.own[one] = carried, min(used, base)
+            over = used - history.own[one]
+            for grant in in_order:
+                taken = min(over, history.grants[grant.id]) if self._lasts_in(grant, budget, one) else 0
+                history.grants[grant.id] -= taken
+                over -= taken
+            history.taken[one] = used - history.own[one] - over
+            carried = min(cap, base - history.own[one])
+        return history
+
+    def _begin(self, workspace: Workspace) -> datetime | None:
+        """Since when a workspace's periods pass on what is left of them: its first day, or else its first launch."""
+        return midnight(workspace.starts, self._timezone) if workspace.starts else self._first.get(workspace.name)
+
+    def _lasts_in(self, grant: Given, budget: Budget, day: date) -> bool:
+        following = next_first_day(budget, day)
+        begun = following is None or grant.at < midnight(following, self._timezone)
+        return begun and (day == date.min or (_end(grant) or _FOR_EVER) > midnight(day, self._timezone))
+
+
+def _end(grant: Given) -> datetime | None:
+    """When a grant ends, by its date or by being revoked."""
+    return min((end for end in (grant.until, grant.revoked) if end is not None), default=None)
+
+
+def _cap(budget: Budget, user: str | None) -> int:
+    """The most that one period passes on to the next."""
+    if budget.carry_over is None:
+        return 0
+    return micro_of((budget.carry_over.pool if user is None else budget.carry_over.per_member) or 0)
+
+
+def _counts(budget: Budget, one: date, day: date) -> bool:
+    """Whether what was opened on one first day counts on another: in the same period, or on one of the last days."""
+    return one == day or (budget.renews == "rolling" and day - timedelta(days=days_that_count(budget)) < one < day)
+
+
+def _every(budget: Budget, first: date, last: date) -> Iterator[date]:
+    """Each first day from one to another."""
+    at: date | None = first
+    while at is not None and at <= last:
+        yield at
+        at = next_first_day(budget, at)
