@@ -281,6 +281,12 @@ class Profile(Schema):
         default=Range[Seconds](default=6 * 3600, min=600, max=12 * 3600),
         description="How long a server may run: default, min, max.",
     )
+    extend_to: Seconds | None = Field(
+        default=None,
+        description="The longest a running server may become by extending it. Kubernetes cannot give a pod more time "
+        "than it was made with, so the hub then ends servers when their runtime is over, and Kubernetes at this time "
+        "at the latest. Without it a server cannot be extended, and Kubernetes itself ends it on time.",
+    )
     scratch: Bytes | None = Field(default=None, description="Scratch space, instead of what the storage says; 0: none.")
     shared_memory: Bytes | None = Field(
         default=None, description="Size of /dev/shm, instead of what the storage says; 0: that of the runtime."
@@ -308,6 +314,12 @@ class Profile(Schema):
     def _gpus_need_a_class(self) -> "Profile":
         if self.gpus.max and not self.gpu_classes:
             raise ValueError("gpus above 0 only together with gpu_classes")
+        return self
+
+    @model_validator(mode="after")
+    def _extended_is_longer(self) -> "Profile":
+        if self.extend_to is not None and self.extend_to < self.runtime.max:
+            raise ValueError("extend_to not shorter than the max of runtime")
         return self
 
     @property

@@ -25,7 +25,7 @@ class LaunchError(Exception):
         The raw text of Kubernetes or of the server's log, for the log and for whoever asks for it.
     """
 
-    code: ClassVar[str] = "launch_failed"
+    code: str = "launch_failed"
     """A short label for metrics and programs."""
     status: ClassVar[int] = 500
     """The HTTP status of the refusal."""

@@ -6,11 +6,16 @@ from gpuspawner.names import safe_slug
 __all__ = [
     "CLASS_LABEL",
     "COMPONENT",
+    "ENDED_BY",
+    "ENDS",
     "HUB_LABEL",
+    "LAUNCH",
     "PROFILE_LABEL",
+    "RUNTIME",
     "SERVER",
     "STORAGE_COMPONENT",
     "USER",
+    "WARNED",
     "WORKSPACE_LABEL",
     "common_labels",
     "owner_labels",
@@ -24,6 +29,16 @@ PROFILE_LABEL = "gpuspawner/profile"
 CLASS_LABEL = "gpuspawner/gpu-class"
 USER = "hub.jupyter.org/username"
 SERVER = "hub.jupyter.org/servername"
+LAUNCH = "gpuspawner/launch"
+"""Annotation that tells the pods of two launches of one server apart."""
+RUNTIME = "gpuspawner/runtime"
+"""Annotation: the runtime granted at launch, in seconds, where it is not the pod's ``activeDeadlineSeconds``."""
+ENDS = "gpuspawner/ends"
+"""Annotation: when a server that was extended ends (RFC 3339)."""
+ENDED_BY = "gpuspawner/ended-by"
+"""Annotation: why the hub ends a server, as JSON: ``code``, ``reason``, ``remedy``."""
+WARNED = "gpuspawner/warned-"
+"""Annotations, one for each kind of end: of which end a member was warned last, and how many seconds ahead."""
 
 
 def common_labels(settings: Settings) -> dict[str, str]:

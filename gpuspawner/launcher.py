@@ -29,6 +29,7 @@ from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.device_claim import build_claim_template
 from gpuspawner.errors import LaunchError
+from gpuspawner.labels import LAUNCH
 from gpuspawner.ledger import Ledger
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
@@ -39,9 +40,6 @@ from gpuspawner.waiting import MovedError, Wait, WaitingRoom
 __all__ = ["ForeignObjectError", "Launcher", "TooSlowError"]
 
 logger = logging.getLogger(__name__)
-
-LAUNCH = "gpuspawner/launch"
-"""Annotation that tells the pods of two launches of one server apart."""
 
 Key = tuple[str, str]
 ModifyPod = Callable[[dict[str, Any]], Awaitable[Any]]

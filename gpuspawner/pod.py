@@ -17,6 +17,7 @@ from gpuspawner.labels import (
     COMPONENT,
     HUB_LABEL,
     PROFILE_LABEL,
+    RUNTIME,
     SERVER,
     STORAGE_COMPONENT,
     USER,
@@ -130,7 +131,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Put in what nobody may take away. ``own`` are the variables of the notebook that come before all others."""
     asked = granted.request
-    _keep(spec, granted, own)
+    _keep(spec, granted, own, settings)
     _restrict(spec)
     place(spec, granted, settings)
     metadata["name"] = pod_name(asked.user, asked.server)
@@ -153,6 +154,8 @@ def _finish(
         SERVER: asked.server,
         HELD: _Amounts(**{name: getattr(granted.held, name) for name in _Amounts.model_fields}).model_dump_json(),
     }
+    if spec["activeDeadlineSeconds"] != asked.runtime:
+        metadata["annotations"][RUNTIME] = str(asked.runtime)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -188,7 +191,7 @@ def _spec(granted: Granted, server: Server, settings: Settings, variables: Mappi
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "activeDeadlineSeconds": asked.runtime,
+        "activeDeadlineSeconds": _deadline(granted, settings),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 1000,
@@ -287,9 +290,19 @@ def _limits(granted: Granted) -> dict[str, str]:
     return limits
 
 
-def _keep(spec: dict[str, Any], granted: Granted, own: list[str]) -> None:
+def _deadline(granted: Granted, settings: Settings) -> int:
+    """When Kubernetes ends the pod, in seconds.
+
+    A running pod's ``activeDeadlineSeconds`` may only be lowered (k8s.io/kubernetes ValidatePodUpdate), so one that
+    may be extended has the longest that this can give, and the hub ends it before.
+    """
+    profile = settings.catalog.profiles[granted.request.profile]
+    return max(granted.request.runtime, profile.extend_to or 0)
+
+
+def _keep(spec: dict[str, Any], granted: Granted, own: list[str], settings: Settings) -> None:
     """Put back what patches may not take from the spec as built: the runtime, and the notebook's place and limits."""
-    spec["activeDeadlineSeconds"] = granted.request.runtime
+    spec["activeDeadlineSeconds"] = _deadline(granted, settings)
     spec["containers"].sort(key=lambda container: container["name"] != CONTAINER)
     container = spec["containers"][0]
     container.get("env", []).sort(key=lambda variable: variable["name"] not in own)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from types import MappingProxyType
@@ -24,9 +25,12 @@ from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
+from gpuspawner.notices import Notices
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.server import CERTIFICATES_PATH
+from gpuspawner.sessions import Sessions
+from gpuspawner.stopping import stop_server
 from gpuspawner.traits import SpawnerTraits
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted
@@ -34,6 +38,7 @@ from gpuspawner.web.options import options_from_form, posted
 __all__ = ["GPUSpawner"]
 
 _LAUNCHER = "gpuspawner_launcher"
+_SESSIONS = "gpuspawner_sessions"
 _FIRST_SYNC = 5.0
 _ANY_TIME = 7 * 24 * 3600
 _MARGIN = 60
@@ -56,6 +61,8 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
 
     launch_summary = ""
     """What is being started, in words, for the page of a launch under way."""
+    ended_by: LaunchError | None = None
+    """Why the hub itself ends the server that runs."""
 
     _launch_feed: Feed | None = None
     _certificates: Mapping[str, str] = MappingProxyType({})
@@ -129,6 +136,24 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             )
             launcher.begin()
         return launcher
+
+    @property
+    def sessions(self) -> Sessions:
+        """The running servers of this hub, made when the first spawner needs them."""
+        shared: dict[str, Any] = self.user.settings
+        sessions = shared.get(_SESSIONS)
+        if sessions is None:
+            launcher = self.launcher
+            sessions = shared[_SESSIONS] = Sessions(
+                launcher.settings,
+                launcher.client,
+                launcher.view,
+                clock=launcher.now,
+                stop=partial(stop_server, shared),
+                notices=Notices(self.notify_hook, launcher.now),
+            )
+            sessions.begin()
+        return sessions
 
     def _load_settings(self) -> Settings:
         names = (
@@ -218,7 +243,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         """
         self._launch_feed = Feed()
         self._withdrawn = True
-        self._stop_wanted, self._ending = False, None
+        self._stop_wanted, self._ending, self.ended_by = False, None, None
         began = time.monotonic()
         try:
             settings = await self._my_settings()
@@ -316,12 +341,18 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             self._watch_for_end()
 
     def clear_state(self) -> None:
-        """Forget the server that ran, but not why it ended if nobody stopped it."""
+        """Forget the server that ran, but not why it ended if its member did not stop it."""
         super().clear_state()
-        if self._pod_runs and not self._stop_wanted:
-            cause = self.launcher.cause_of_end(self.user.name, self.name)
-            self._ending = Ending.of(cause, self.launcher.now(), ran=True)
+        if not self._pod_runs:
+            return
         self._pod_runs = False
+        cause = self.ended_by
+        if cause is None and not self._stop_wanted:
+            cause = self.launcher.cause_of_end(self.user.name, self.name)
+        self.sessions.forget(self.user.name, self.name)
+        if cause is not None:
+            self._ending = Ending.of(cause, self.launcher.now(), ran=True)
+            self.sessions.tell_ended(self.user.name, self.name, cause)
 
     async def _modify_pod(self, pod: dict[str, Any]) -> Any:
         try:
@@ -352,6 +383,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         """Tell JupyterHub at once when the pod ends, instead of at its next poll."""
         self._pod_runs = True
         self.launcher.on_end(self.user.name, self.name, self.poll_and_notify)
+        self.sessions.follow(self.user.name, self.name)
 
     def _forget_options(self) -> None:
         """A launch that failed leaves nothing behind for the next one, which would otherwise repeat its options."""

@@ -219,6 +219,25 @@ class SpawnerTraits(LoggingConfigurable):
             c.GPUSpawner.modify_pod_hook = add_team
         """,
     ).tag(config=True)
+    notify_hook = Callable(
+        None,
+        allow_none=True,
+        help="""A function, async or not, that is given each :class:`~gpuspawner.notices.Notice` to a member: a server
+        of theirs ends soon, has ended, or a budget runs low. For mail or chat; on the hub's pages members see them
+        anyway. One that is not async runs in a thread of its own.
+
+        For example::
+
+            def mail(notice):
+                message = EmailMessage()
+                message["To"], message["Subject"] = f"{notice.user}@example.edu", "Your server"
+                message.set_content(notice.sentence)
+                with SMTP("mail.example.edu") as smtp:
+                    smtp.send_message(message)
+
+            c.GPUSpawner.notify_hook = mail
+        """,
+    ).tag(config=True)
     cmd = Command(
         None,
         allow_none=True,

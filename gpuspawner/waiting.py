@@ -18,6 +18,7 @@ from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
+from gpuspawner.lease import end_of, granted_runtime
 from gpuspawner.ledger import Ledger
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
@@ -297,8 +298,8 @@ def _less(there: OfferCapacity, gpus: int) -> OfferCapacity:
 
 
 def _end(pod: PodRecord, now: float) -> float | None:
-    """When a pod ends at the latest: its runtime counts from the kubelet's first sight of it."""
+    """When a pod ends unless someone extends it: its runtime counts from the kubelet's first sight of it."""
     if not pod.runtime:
         return None
-    started = datetime.fromisoformat(pod.started_at).timestamp() if pod.started_at else now
-    return started + pod.runtime
+    ends = end_of(pod.annotations, pod.started_at, pod.runtime)
+    return now + granted_runtime(pod.annotations, pod.runtime) if ends is None else ends.timestamp()

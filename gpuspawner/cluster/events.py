@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from gpuspawner.lease import ended_by
+
 from . import failures
 from .failures import PodError, plain
 from .inventory import Stock
@@ -170,6 +172,8 @@ def ended(pod: PodRecord | None, log: str = "", *, ran: bool = False) -> PodErro
     """
     if pod is None:
         return failures.DeletedError()
+    if (cause := ended_by(pod.annotations)) is not None:
+        return failures.EndedByHubError(cause.code, cause.reason, cause.remedy)
     message = pod.message or pod.terminated_message
     disruption = pod.disruption_message or message
     if pod.reason == "DeadlineExceeded":

@@ -29,6 +29,7 @@ __all__ = [
     "ClaimPendingError",
     "DeletedError",
     "DeviceClaimError",
+    "EndedByHubError",
     "EvictedError",
     "ExitedError",
     "GPUsTakenError",
@@ -205,6 +206,14 @@ class DeletedError(PodError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("The server's pod was deleted from outside the hub.", AGAIN, detail)
+
+
+class EndedByHubError(PodError):
+    """The hub itself ended the server, and an annotation of the pod says why; ``code`` is which kind of end it was."""
+
+    def __init__(self, code: str, reason: str, remedy: str) -> None:
+        super().__init__(plain(reason), plain(remedy))
+        self.code = code
 
 
 class UnseenEndError(PodError):

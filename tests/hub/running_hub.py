@@ -122,9 +122,9 @@ class RunningHub:
             await person.session.close()
         for callback in self.app._periodic_callbacks.values():
             callback.stop()
-        launcher = self.app.tornado_settings.get("gpuspawner_launcher")
-        if launcher is not None:
-            await launcher.close()
+        for part in ("gpuspawner_sessions", "gpuspawner_launcher"):
+            if part in self.app.tornado_settings:
+                await self.app.tornado_settings[part].close()
         self.app.metrics_collector.stop()
         await self.app.cleanup()
         self.app.http_server.stop()

@@ -34,6 +34,7 @@ PURE = [
     "ledger",
     "server",
     "labels",
+    "lease",
     "companions",
     "placement",
     "device_claim",

@@ -1,0 +1,384 @@
+"""The running servers of a hub: warns before each ends, ends it for whatever reason with its cause, extends it."""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gpuspawner.cluster.client import ApiError, Client, UnreachableError
+from gpuspawner.cluster.records import PodRecord
+from gpuspawner.cluster.view import View
+from gpuspawner.companions import namespace_of
+from gpuspawner.config import Settings
+from gpuspawner.errors import LaunchError
+from gpuspawner.labels import ENDED_BY, ENDS, LAUNCH, PROFILE_LABEL, SERVER, USER, WARNED
+from gpuspawner.lease import (
+    RUNTIME_END,
+    ExtensionError,
+    Lease,
+    PlannedEnd,
+    check_extension,
+    ended_by,
+    ended_by_text,
+    lease_of,
+    runtime_end,
+    warned_text,
+)
+from gpuspawner.notices import Level, Notice, Notices
+from gpuspawner.pod import held_of, pod_name
+from gpuspawner.quantity import format_duration
+
+__all__ = ["Sessions", "Stop"]
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+Stop = Callable[[str, str, LaunchError], Awaitable[bool]]
+"""Stops a server (user name, server name) through JupyterHub, for a cause; False where that is not possible now."""
+
+_LONGEST_NAP = 60.0
+"""Seconds after which the clock is looked at again in any case: the time of day may be set anew."""
+_PATIENCE = 5.0
+_RETRY = timedelta(seconds=10)
+ENDS_SOON = "ends-soon"
+
+
+class Sessions:
+    """One for the whole hub. Timers come from the pods' annotations, so that they survive its restarts.
+
+    Parameters
+    ----------
+    clock
+        Now, in the hub's time zone.
+    stop
+        How a server is stopped: through JupyterHub, so that its pages know.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        view: View,
+        *,
+        clock: Callable[[], datetime],
+        stop: Stop,
+        notices: Notices,
+    ) -> None:
+        self.settings = settings
+        self.notices = notices
+        self._client = client
+        self._view = view
+        self._clock = clock
+        self._stop = stop
+        self._followed: set[Key] = set()
+        self._planned: dict[Key, dict[str, PlannedEnd]] = defaultdict(dict)
+        self._warned: dict[str, dict[str, tuple[datetime, int]]] = defaultdict(dict)
+        self._standing: dict[Key, tuple[str, datetime, int]] = {}
+        self._ending: dict[Key, asyncio.Task[bool]] = {}
+        self._not_before: dict[Key, datetime] = {}
+        self._locks: dict[Key, asyncio.Lock] = {}
+        self._wake = asyncio.Event()
+        self._moments: dict[Key, datetime] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._unlisten = view.on_pod(self._pod_changed)
+
+    def begin(self) -> None:
+        """Look after whatever is followed; needs a running loop."""
+        self._background(self._run())
+
+    async def close(self) -> None:
+        """Stop looking; servers go on."""
+        self._unlisten()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.notices.close()
+
+    def follow(self, user: str, server: str) -> None:
+        """A server runs, or ran when the hub started: from now on its end is looked after."""
+        self._followed.add((user, server))
+        self._look_soon((user, server))
+
+    def forget(self, user: str, server: str) -> None:
+        """A server has ended; what was said of its end is pointless."""
+        key = (user, server)
+        self._followed.discard(key)
+        self._moments.pop(key, None)
+        self._planned.pop(key, None)
+        self._standing.pop(key, None)
+        self._not_before.pop(key, None)
+        self._locks.pop(key, None)
+        self.notices.withdraw(user, server)
+
+    def lease(self, user: str, server: str) -> Lease | None:
+        """How long a running server may last; None where it does not run."""
+        pod = self._pod((user, server))
+        return self._lease(pod) if pod is not None and (user, server) in self._followed else None
+
+    def leases(self, user: str | None = None) -> list[Lease]:
+        """Those of all running servers, or of one user's, by server name."""
+        keys = sorted(key for key in self._followed if user in (None, key[0]))
+        return [lease for key in keys if (lease := self.lease(*key)) is not None]
+
+    def ends(self, lease: Lease) -> list[PlannedEnd]:
+        """The ends that await a server, the first one first."""
+        return sorted((runtime_end(lease), *self._planned.get(lease.key, {}).values()), key=lambda end: end.at)
+
+    def plan_end(self, user: str, server: str, end: PlannedEnd) -> None:
+        """A server will end at a time, in place of the end of that kind that was planned before; its member is warned.
+
+        A plan is forgotten with the hub: whoever makes it makes it anew after a restart. Of which end the member was
+        warned is kept with the pod.
+        """
+        if self._planned[(user, server)].get(end.kind) != end:
+            self._planned[(user, server)][end.kind] = end
+            self._look_soon((user, server))
+
+    def cancel_end(self, user: str, server: str, kind: str) -> None:
+        """The planned end of a kind will not come."""
+        if self._planned.get((user, server), {}).pop(kind, None) is not None:
+            self._look_soon((user, server))
+
+    async def end(self, user: str, server: str, cause: LaunchError) -> bool:
+        """End a running server for a cause, which the pod carries and the next page tells.
+
+        Returns once it has stopped, True; False where JupyterHub cannot stop it just now, as while it starts: then it
+        is tried again until it is gone. A second call joins the first.
+        """
+        return await asyncio.shield(self._end((user, server), cause))
+
+    async def extend(self, user: str, server: str, seconds: int, *, by: str = "", longest: int | None = None) -> Lease:
+        """Let a running server run longer than was granted.
+
+        ``by`` is who asks for it, where that is not the server's own member. ``longest`` are the seconds that the
+        workspace allows one server.
+
+        Raises
+        ------
+        ExtensionError
+            Where it cannot, with what fits.
+        """
+        async with self._locks.setdefault((user, server), asyncio.Lock()):
+            lease = self.lease(user, server)
+            if lease is None or (user, server) in self._ending:
+                raise ExtensionError("The server does not run.", "Start it.")
+            space = self.settings.workspaces.get(lease.workspace)
+            profile = self.settings.catalog.profiles.get(lease.profile)
+            ends = check_extension(
+                lease,
+                seconds,
+                title=profile.title if profile else lease.profile,
+                longest=longest,
+                within=space.title if space else lease.workspace,
+            )
+            try:
+                await self._annotate(lease.key, {ENDS: ends.astimezone(UTC).isoformat(timespec="seconds")})
+            except (ApiError, UnreachableError, TimeoutError) as error:
+                raise ExtensionError(
+                    "Kubernetes did not take it.", "Try again in a moment; until then the end stays as it was."
+                ) from error
+            self._look_soon(lease.key)
+            extended = self.lease(user, server) or replace(lease, ends=ends)
+        self.notices.tell(self._extended(extended, seconds, by), quietly=by in ("", user))
+        return extended
+
+    def tell_ended(self, user: str, server: str, cause: LaunchError) -> None:
+        """Have the hook and whoever listens told why a server has ended; pages tell it by themselves."""
+        now = self._clock()
+        self.notices.tell(
+            Notice(
+                kind="ended",
+                user=user,
+                server=server,
+                at=now,
+                level=Level.WARNING,
+                sentence=f"{_named(server)} ended. {cause.reason} {cause.remedy}".rstrip(),
+                data={"cause": cause.code},
+                until=now,
+            )
+        )
+
+    def look(self) -> datetime | None:
+        """Do what is due: warnings and ends. Returns when to look again; None where nothing will come."""
+        now = self._clock()
+        for key in [key for key, moment in self._moments.items() if moment <= now]:
+            moment = self._look_at(key, now)
+            if moment is None:
+                self._moments.pop(key, None)
+            else:
+                self._moments[key] = moment
+        return min(self._moments.values(), default=None)
+
+    def _look_at(self, key: Key, now: datetime) -> datetime | None:
+        pod = self._pod(key)
+        if pod is None or pod.ended or key in self._ending:
+            return None
+        wait = self._not_before.get(key)
+        if wait is not None and now < wait:
+            return wait
+        cause: LaunchError | None = ended_by(pod.annotations)
+        lease = self._lease(pod)
+        if cause is None and lease is None:
+            return None
+        if cause is None and lease is not None:
+            first = self.ends(lease)[0]
+            if now < first.at:
+                self._warn(pod, lease, first, now)
+                return lease.next_moment(first, now)
+            if first.kind == RUNTIME_END and not lease.extendable:
+                return None  # Kubernetes ends it
+            cause = first.cause
+        if cause is not None:
+            self._end(key, cause)
+        return None
+
+    def _warn(self, pod: PodRecord, lease: Lease, end: PlannedEnd, now: datetime) -> None:
+        """Tell of an end that comes soon: once by the hook, whatever happens to the hub; and on every page."""
+        ahead = lease.window(end, now)
+        if ahead is None:
+            if self._standing.pop(lease.key, None) is not None:
+                self.notices.withdraw(*lease.key, ENDS_SOON)
+            return
+        if self._standing.get(lease.key) == (end.kind, end.at, ahead):
+            return
+        self._standing[lease.key] = end.kind, end.at, ahead
+        told = lease.was_warned(end, ahead)
+        self.notices.tell(self._ends_soon(lease, end, ahead, now), quietly=told)
+        if not told:
+            self._warned[pod.uid][end.kind] = end.at, ahead
+            self._background(self._note(lease.key, {WARNED + end.kind: warned_text(end, ahead)}))
+
+    def _ends_soon(self, lease: Lease, end: PlannedEnd, ahead: int, now: datetime) -> Notice:
+        at = end.at.astimezone(now.tzinfo)
+        left = max(1, round((end.at - now).total_seconds()))
+        minutes = f"{-(-left // 60)} min"
+        return Notice(
+            kind=ENDS_SOON,
+            user=lease.user,
+            server=lease.server,
+            at=now,
+            level=Level.DANGER if ahead <= 5 * 60 else Level.WARNING,
+            sentence=f"{_named(lease.server)} ends in {minutes}, at {at:%H:%M}: {end.warning}. {end.avert}".rstrip(),
+            data={
+                "ends": at.isoformat(timespec="seconds"),
+                "seconds": left,
+                "cause": end.kind,
+                "extendable_by": max(0, lease.longest - lease.runtime) if end.kind == RUNTIME_END else 0,
+            },
+            until=end.at,
+        )
+
+    def _extended(self, lease: Lease, seconds: int, by: str) -> Notice:
+        now = self._clock()
+        at = lease.ends.astimezone(now.tzinfo)
+        who = f" {by} has extended it." if by not in ("", lease.user) else ""
+        return Notice(
+            kind="extended",
+            user=lease.user,
+            server=lease.server,
+            at=now,
+            sentence=f"{_named(lease.server)} now runs until {at:%H:%M}, {format_duration(seconds)} longer.{who}",
+            data={"ends": at.isoformat(timespec="seconds"), "seconds": seconds, "by": by or lease.user},
+            until=now + timedelta(minutes=10),
+        )
+
+    def _end(self, key: Key, cause: LaunchError) -> asyncio.Task[bool]:
+        task = self._ending.get(key)
+        if task is None:
+            task = self._ending[key] = asyncio.create_task(self._end_now(key, cause))
+            self._tasks.add(task)
+            task.add_done_callback(lambda done: self._end_over(key, done))
+        return task
+
+    async def _end_now(self, key: Key, cause: LaunchError) -> bool:
+        logger.info("Ending %s/%s: %s", *key, cause.reason)
+        pod = self._pod(key)
+        if pod is not None and ended_by(pod.annotations) is None:
+            await self._note(key, {ENDED_BY: ended_by_text(cause)})
+        return await self._stop(*key, cause)
+
+    def _end_over(self, key: Key, task: asyncio.Task[bool]) -> None:
+        self._finished(task)
+        self._ending.pop(key, None)
+        if task.cancelled():
+            return
+        if task.exception() is not None or not task.result():
+            self._not_before[key] = self._clock() + _RETRY
+            self._look_soon(key)
+
+    async def _note(self, key: Key, annotations: Mapping[str, str]) -> None:
+        """Annotate a pod; where that does not succeed, what it is for goes on without."""
+        try:
+            await self._annotate(key, annotations)
+        except (ApiError, UnreachableError, TimeoutError) as error:
+            logger.warning("The pod of %s/%s is not annotated with %s: %s", *key, ", ".join(annotations), error)
+
+    async def _annotate(self, key: Key, annotations: Mapping[str, str]) -> None:
+        pod = self._pod(key)
+        if pod is None:
+            return
+        change = {"metadata": {"uid": pod.uid, "annotations": dict(annotations)}}
+        async with asyncio.timeout(_PATIENCE):
+            self._view.observe(await self._client.patch("pods", pod.namespace, pod.name, change))
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                moment = self.look()
+            except Exception:  # one server's trouble must not leave the others without an end
+                logger.exception("Error while looking after the running servers")
+                moment = self._clock() + _RETRY
+            nap = None if moment is None else (moment - self._clock()).total_seconds()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if nap is None else min(max(nap, 0.05), _LONGEST_NAP)):
+                    await self._wake.wait()
+
+    def _look_soon(self, key: Key) -> None:
+        if key in self._followed:
+            self._moments[key] = datetime.min.replace(tzinfo=UTC)
+            self._wake.set()
+
+    def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
+        if gone or pod.ended:
+            self._warned.pop(pod.uid, None)
+        else:
+            self._look_soon((pod.annotations.get(USER, ""), pod.annotations.get(SERVER, "")))
+
+    def _pod(self, key: Key) -> PodRecord | None:
+        return self._view.pod(namespace_of(key[0], self.settings), pod_name(*key))
+
+    def _lease(self, pod: PodRecord) -> Lease | None:
+        held = held_of(pod.annotations, self.settings)
+        if held is None or pod.ended:
+            return None
+        lease = lease_of(
+            pod.annotations,
+            user=held.user,
+            server=held.server,
+            workspace=held.workspace,
+            profile=pod.labels.get(PROFILE_LABEL, ""),
+            launch=pod.annotations.get(LAUNCH, ""),
+            started_at=pod.started_at,
+            deadline=pod.runtime,
+        )
+        known = self._warned.get(pod.uid)
+        return replace(lease, warned={**lease.warned, **known}) if lease is not None and known else lease
+
+    def _background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("Error in the background of the sessions", exc_info=task.exception())
+
+
+def _named(server: str) -> str:
+    return f"Your server {server}" if server else "Your server"
