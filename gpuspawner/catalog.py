@@ -267,6 +267,10 @@ class Profile(Schema):
     display_name: str = Field(default="", description="What members read.")
     description: str = Field(default="", description="What is inside and what for.")
     image: str = Field(min_length=1, description="The container image.")
+    images: NameList = Field(
+        default=(),
+        description="Images that members may name instead, as globs such as quay.io/lab/*; `*` stands for any text.",
+    )
     cpu: Annotated[Range[Cores], _floor(1.0, read_cores), AfterValidator(_some)] = Field(
         default=Range[Cores](default=1, min=1, max=1), description="CPU cores: default, min, max."
     )

@@ -21,6 +21,7 @@ from gpuspawner.workspace import Workspace
 __all__ = [
     "DNS_NAME",
     "FALLBACK_AFTER",
+    "SECTION",
     "Connect",
     "OffPeak",
     "Settings",
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
-_SECTION = "c.GPUSpawner"
+SECTION = "c.GPUSpawner"
+"""How an administrator writes the section; every path begins with it."""
 DNS_NAME = "{pod_name}.{namespace}.svc.cluster.local"
 _RESERVED = {"any", "none"}
 FALLBACK_AFTER = 60
@@ -259,11 +261,11 @@ class _Loader:
             return
         for key in self.section:
             if key not in _KEYS and key not in self.inherited:
-                self.problems.append(f"{_SECTION}.{key}: unknown key{nearest(key, _KEYS)}")
+                self.problems.append(f"{SECTION}.{key}: unknown key{nearest(key, _KEYS)}")
 
     def _named(self, key: str, model: type[M]) -> dict[str, M]:
         entries = self.section.get(key, {})
-        path = f"{_SECTION}.{key}"
+        path = f"{SECTION}.{key}"
         if not isinstance(entries, Mapping):
             self.problems.append(f"{path}: found {entries!r}, allowed: a mapping of names to their settings")
             return {}
@@ -291,14 +293,14 @@ class _Loader:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            self.problems.extend(problems_of(f"{_SECTION}.{key}", error, model))
+            self.problems.extend(problems_of(f"{SECTION}.{key}", error, model))
             return None
 
     def _value(self, key: str, kind: Any, default: Any) -> Any:
         try:
             return TypeAdapter(kind).validate_python(self.section.get(key, default))
         except ValidationError as error:
-            self.problems.extend(problems_of(f"{_SECTION}.{key}", error, Schema))
+            self.problems.extend(problems_of(f"{SECTION}.{key}", error, Schema))
             return default
 
     def _timezone(self, key: str, name: Any) -> ZoneInfo | None:
@@ -308,7 +310,7 @@ class _Loader:
             close = closest(name, available_timezones()) if isinstance(name, str) else None
             hint = f"; did you mean {close!r}?" if close else ""
             self.problems.append(
-                f"{_SECTION}.{key}: found {name!r}, allowed: an IANA time zone such as America/Los_Angeles{hint}"
+                f"{SECTION}.{key}: found {name!r}, allowed: an IANA time zone such as America/Los_Angeles{hint}"
             )
             return None
 
@@ -316,9 +318,9 @@ class _Loader:
         """Read from the section as written, so that an entry with a mistake of its own is checked and known, too."""
         classes, profiles = self._declared("gpu_classes"), self._declared("profiles")
         for name, profile in self._written("profiles").items():
-            self._known(f"{_SECTION}.profiles[{name!r}].gpu_classes", "GPU class", profile.get("gpu_classes"), classes)
+            self._known(f"{SECTION}.profiles[{name!r}].gpu_classes", "GPU class", profile.get("gpu_classes"), classes)
         for name, space in self._written("workspaces").items():
-            path = f"{_SECTION}.workspaces[{name!r}]"
+            path = f"{SECTION}.workspaces[{name!r}]"
             self._known(f"{path}.profiles", "profile", space.get("profiles"), profiles)
             self._known(f"{path}.quota", "GPU class", space.get("quota"), classes)
             exceptions = space.get("exceptions")
@@ -352,7 +354,7 @@ class _Loader:
         for path, patch in settings.patches():
             for resource in dict.fromkeys(gpus_in(patch, resources)):
                 self.problems.append(
-                    f"{_SECTION}.{path}: found {resource}, allowed: GPUs by gpus and gpu_classes only, so that the "
+                    f"{SECTION}.{path}: found {resource}, allowed: GPUs by gpus and gpu_classes only, so that the "
                     "quota counts them"
                 )
 
@@ -362,12 +364,12 @@ def not_enforced(settings: Settings) -> Iterator[str]:
     later = "is read and checked, but not enforced by this version"
     for profile in settings.catalog.profiles.values():
         if profile.idle is not None:
-            yield f"{_SECTION}.profiles[{profile.name!r}].idle {later}"
+            yield f"{SECTION}.profiles[{profile.name!r}].idle {later}"
     for space in settings.workspaces.values():
         if space.budget is not None:
-            yield f"{_SECTION}.workspaces[{space.name!r}].budget {later}"
+            yield f"{SECTION}.workspaces[{space.name!r}].budget {later}"
     if settings.off_peak is not None:
-        yield f"{_SECTION}.off_peak {later}"
+        yield f"{SECTION}.off_peak {later}"
 
 
 def hardly_meant(settings: Settings) -> Iterator[str]:
@@ -376,11 +378,11 @@ def hardly_meant(settings: Settings) -> Iterator[str]:
         for name in dict.fromkeys(variables_in(" ".join(_texts(patch)))):
             close = closest(name, LAUNCH_VARIABLES)
             if close is not None and name not in LAUNCH_VARIABLES:
-                yield f"{_SECTION}.{path}: {{{name}}} is no variable and stays as it is; did you mean {{{close}}}?"
+                yield f"{SECTION}.{path}: {{{name}}} is no variable and stays as it is; did you mean {{{close}}}?"
     for space in settings.workspaces.values():
         if settings.profiles_by_user:
             continue
-        path = f"{_SECTION}.workspaces[{space.name!r}]"
+        path = f"{SECTION}.workspaces[{space.name!r}]"
         profiles = settings.catalog.profiles
         offered = [profiles[name] for name in (profiles if space.profiles is None else space.profiles)]
         classes = {name for profile in offered for name in profile.gpu_classes}

@@ -3,18 +3,19 @@
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
-from operator import sub
+from datetime import date, datetime
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from gpuspawner.admission import Availability, Capacity, Held, State
 from gpuspawner.catalog import GPUClass, Profile
+from gpuspawner.checks import day_of
 from gpuspawner.config import Settings
+from gpuspawner.limits import Limits
 from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_gpus, say_servers
 from gpuspawner.request import profiles_of
 from gpuspawner.schema import Range
-from gpuspawner.workspace import DEFAULT_WORKSPACE, Limits, Workspace
+from gpuspawner.usage import Availability, Capacity, Held, State
+from gpuspawner.workspace import DEFAULT_WORKSPACE, Workspace
 
 __all__ = ["Bounds", "ClassOffer", "ProfileOffer", "WorkspaceOffer", "entitlements"]
 
@@ -99,7 +100,7 @@ def entitlements(
     settings: Settings,
     usage: Iterable[Held],
     capacity: Capacity,
-    day: date,
+    now: datetime,
     *,
     server: str = "",
     availability: Mapping[tuple[str, str, str], Availability] = MappingProxyType({}),
@@ -114,7 +115,7 @@ def entitlements(
     names = [name for name in settings.workspaces if name in workspaces]
     default = DEFAULT_WORKSPACE if DEFAULT_WORKSPACE in names else next(iter(names), "")
     return tuple(
-        _Desk(user, settings.workspaces[name], settings, others, capacity, day, availability).offer(
+        _Desk(user, settings.workspaces[name], settings, others, capacity, now, availability).offer(
             default=name == default
         )
         for name in names
@@ -125,22 +126,32 @@ def _cores(cores: float) -> str:
     return f"{format_cores(cores)} core{'' if cores == 1 else 's'}"
 
 
-def _cores_left(allowed: float, held: float) -> float:
-    """In whole thousandths, as admission counts them."""
-    return max(0.0, math.floor((allowed - held) * 1000 + 1e-6) / 1000)
-
-
 @dataclass(frozen=True, slots=True)
 class _Unit(Generic[N]):
     show: Callable[[N], str]
     number: Callable[[N], str]
     name: str
-    left: Callable[[N, N], N]
-    """What of the first amount is left by the second."""
+    exact: Callable[[float], N]
+    """What is left, as an amount of this unit: cores in whole thousandths, as admission counts them."""
+
+    def left(self, allowed: N, held: N) -> N:
+        """What of the first amount is left by the second."""
+        return self.exact(allowed - held)
 
 
-_CORES: _Unit[float] = _Unit(_cores, format_cores, "CPU", _cores_left)
-_BYTES: _Unit[int] = _Unit(format_bytes, format_bytes, "Memory", sub)
+def _thousandths(cores: float) -> float:
+    return max(0.0, math.floor(cores * 1000 + 1e-6) / 1000)
+
+
+_CORES: _Unit[float] = _Unit(_cores, format_cores, "CPU", _thousandths)
+_BYTES: _Unit[int] = _Unit(format_bytes, format_bytes, "Memory", int)
+
+
+class _Cap(NamedTuple):
+    """How much of an amount a limit leaves, and the sentence that says so."""
+
+    left: float
+    why: str
 
 
 class _Desk:
@@ -153,7 +164,7 @@ class _Desk:
         settings: Settings,
         usage: list[Held],
         capacity: Capacity,
-        day: date,
+        now: datetime,
         availability: Mapping[tuple[str, str, str], Availability],
     ) -> None:
         here = [held for held in usage if held.workspace == workspace.name]
@@ -165,11 +176,12 @@ class _Desk:
         self.settings = settings
         self.capacity = capacity
         self.availability = availability
-        self.limits: Limits = workspace.limits(day)
+        self.day = day_of(now, settings)
+        self.limits: Limits = workspace.limits(self.day)
 
     def offer(self, *, default: bool) -> WorkspaceOffer:
         space = self.workspace
-        profiles = tuple(self._profile(profile) for profile in profiles_of(space, self.settings).values())
+        profiles = tuple(self._profile(profile) for profile in profiles_of(space, self.settings, self.day).values())
         reason = "" if profiles else f"{space.title} offers no profile."
         allowed, mine = self.limits.per_member.servers, len(self.mine)
         if allowed is not None and mine >= allowed:
@@ -179,15 +191,12 @@ class _Desk:
         return WorkspaceOffer(space.name, space.title, space.ends, default, profiles, reason)
 
     def _profile(self, profile: Profile) -> ProfileOffer:
-        limit = self.limits.per_member
-        cpu_held = round(sum(one.cpu for one in self.mine), 3)
-        memory_held = sum(one.memory for one in self.mine)
-        cpu, no_cpu = self._share(profile, profile.cpu, limit.cpu, cpu_held, _CORES)
-        memory, no_memory = self._share(profile, profile.memory, limit.memory, memory_held, _BYTES)
+        cpu, no_cpu = self._share(profile, profile.cpu, self._caps("cpu", _CORES), _CORES)
+        memory, no_memory = self._share(profile, profile.memory, self._caps("memory", _BYTES), _BYTES)
+        runtime, no_runtime = self._runtime(profile)
         classes = self._classes(profile)
         gpus, no_gpus = self._gpus(profile, classes)
         patience = f"A launch of {profile.title} waits for at most {format_duration(profile.wait.max)}."
-        longest = f"{profile.title} runs for at most {format_duration(profile.runtime.max)}."
         return ProfileOffer(
             name=profile.name,
             title=profile.title,
@@ -195,32 +204,56 @@ class _Desk:
             cpu=cpu,
             memory=memory,
             gpus=gpus,
-            runtime=Bounds(profile.runtime.default, profile.runtime.min, profile.runtime.max, longest),
+            runtime=runtime,
             wait=Bounds(profile.wait.default, profile.wait.min, profile.wait.max, patience),
             gpu_classes=classes,
             gpu_class=_first_choice(classes, gpus.default) if gpus.default else "",
-            reason=no_gpus or no_cpu or no_memory,
+            reason=no_gpus or no_cpu or no_memory or no_runtime,
             availability=self.availability.get((self.workspace.name, profile.name, "")),
         )
 
+    def _caps(self, key: str, unit: "_Unit[N]") -> list[_Cap]:
+        """What a launch and the member may have of an amount here, less what their other servers hold."""
+        caps, title = [], self.workspace.title
+        most: N | None = getattr(self.limits.per_launch, key)
+        if most is not None:
+            caps.append(_Cap(most, f"A launch in {title} may have {unit.show(most)} at most."))
+        allowed: N | None = getattr(self.limits.per_member, key)
+        if allowed is not None:
+            held = sum(getattr(one, key) for one in self.mine)
+            why = f"Your limit in {title} is {unit.show(allowed)}."
+            if held:
+                why = f"You hold {unit.number(held)} of your {unit.show(allowed)} in {title}."
+            caps.append(_Cap(unit.left(allowed, held), why))
+        return caps
+
     def _share(
-        self, profile: Profile, wanted: Range[N], allowed: N | None, held: N, unit: _Unit[N]
+        self, profile: Profile, wanted: Range[N], caps: Iterable[_Cap], unit: "_Unit[N]"
     ) -> tuple[Bounds[N], str]:
         """What the profile offers, less what the member holds, and why not even the least can be had."""
         most = f"{profile.title} offers at most {unit.show(wanted.max)}."
         if wanted.min == wanted.max:
             most = f"{profile.title} comes with this."
         offered = Bounds(wanted.default, wanted.min, wanted.max, most)
-        if allowed is None or round(held + wanted.max, 3) <= allowed:
+        tightest = min(caps, key=lambda cap: cap.left, default=None)
+        if tightest is None or wanted.max <= tightest.left:
             return offered, ""
-        title = self.workspace.title
-        why = f"Your limit in {title} is {unit.show(allowed)}."
-        if held:
-            why = f"You hold {unit.number(held)} of your {unit.show(allowed)} in {title}."
-        if wanted.min and round(held + wanted.min, 3) > allowed:
-            return offered, f"{unit.name}: {why} {profile.title} needs {unit.show(wanted.min)}."
-        left = max(wanted.min, unit.left(allowed, held))
-        return Bounds(min(wanted.default, left), wanted.min, left, why), ""
+        if wanted.min and wanted.min > tightest.left:
+            return offered, f"{unit.name}: {tightest.why} {profile.title} needs {unit.show(wanted.min)}."
+        left = unit.exact(tightest.left)
+        return Bounds(min(wanted.default, left), wanted.min, left, tightest.why), ""
+
+    def _runtime(self, profile: Profile) -> tuple[Bounds[int], str]:
+        """How long a launch may run, and why not even the shortest may."""
+        wanted, most = profile.runtime, self.limits.per_launch.runtime
+        if most is None or most >= wanted.max:
+            longest = f"{profile.title} runs for at most {format_duration(wanted.max)}."
+            return Bounds(wanted.default, wanted.min, wanted.max, longest), ""
+        why = f"A launch in {self.workspace.title} runs for at most {format_duration(most)}."
+        if most < wanted.min:
+            needs = f"{profile.title} runs for at least {format_duration(wanted.min)}."
+            return Bounds(wanted.default, wanted.min, wanted.max, why), f"{why} {needs}"
+        return Bounds(min(wanted.default, most), wanted.min, most, why), ""
 
     def _classes(self, profile: Profile) -> tuple[ClassOffer, ...]:
         if not profile.gpus.max:
@@ -251,7 +284,7 @@ class _Desk:
         least = max(1, profile.gpus.min)
         most, why = profile.gpus.max, f"{profile.title} offers at most {say_gpus(profile.gpus.max)}."
         reason = ""
-        for left, sentence in (self._quota(gpu_class), self._gpus_of_member()):
+        for left, sentence in (self._quota(gpu_class), self._gpus_of_member(), self._gpus_of_launch()):
             if left is not None and left < most:
                 most, why = left, sentence
             if left is not None and left < least:
@@ -299,6 +332,10 @@ class _Desk:
         if not held:
             return allowed, f"Your limit in {title} is {say_gpus(allowed)}."
         return allowed - held, f"You hold {held} of your {say_gpus(allowed)} in {title}."
+
+    def _gpus_of_launch(self) -> tuple[int | None, str]:
+        most = self.limits.per_launch.gpus
+        return most, "" if most is None else f"A launch in {self.workspace.title} may have {say_gpus(most)} at most."
 
 
 def _first_choice(classes: tuple[ClassOffer, ...], gpus: int) -> str:

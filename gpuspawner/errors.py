@@ -1,6 +1,9 @@
 """Why a launch did not happen, in words a member can act on: a class per cause, each with a reason and a remedy."""
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+from gpuspawner.trace import Check
 
 __all__ = [
     "BadRequestError",
@@ -23,6 +26,8 @@ class LaunchError(Exception):
         What to do next, as one sentence.
     detail
         The raw text of Kubernetes or of the server's log, for the log and for whoever asks for it.
+    checks
+        The trace of the decision that refused it: every limit that was looked at.
     """
 
     code: str = "launch_failed"
@@ -30,10 +35,11 @@ class LaunchError(Exception):
     status: ClassVar[int] = 500
     """The HTTP status of the refusal."""
 
-    def __init__(self, reason: str, remedy: str = "", detail: str = "") -> None:
+    def __init__(self, reason: str, remedy: str = "", detail: str = "", *, checks: Iterable[Check] = ()) -> None:
         self.reason = reason
         self.remedy = remedy
         self.detail = detail
+        self.checks = tuple(checks)
         super().__init__(self.sentence)
 
     @property

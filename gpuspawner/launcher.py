@@ -194,7 +194,7 @@ class Launcher:
             raise self._blind()
         key, settings = (request.user, request.server), settings or self.settings
         free = self._room.unclaimed(request, self.capacity())
-        granted = self.ledger.admit(lambda usage: admit(request, settings, usage, free, self.now().date()))
+        granted = self.ledger.admit(lambda usage: admit(request, settings, usage, free, self.now()))
         self._room.admitted(granted)
         self._launching[key] = launch = uuid4().hex
         self._exits.pop(key, None)
@@ -434,7 +434,8 @@ class Launcher:
             self.ledger.pod_ended(key)
         else:
             landed = self.view.class_of(pod, self.settings.catalog, held.gpu_classes)
-            self.ledger.pod_runs(replace(held, gpu_classes=(landed,)) if landed else held)
+            classes = (landed,) if landed else held.gpu_classes
+            self.ledger.pod_runs(replace(held, gpu_classes=classes, ends=pod.ends))
         launch = pod.annotations.get(LAUNCH)
         if launch is not None and launch in self._never_seen and not gone:
             del self._never_seen[launch]

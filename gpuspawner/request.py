@@ -2,21 +2,34 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from re import ASCII
+from re import compile as pattern
 from typing import Any, Generic, TypeVar
 
 from gpuspawner.catalog import Profile
-from gpuspawner.config import Settings
+from gpuspawner.config import SECTION, Settings
 from gpuspawner.errors import BadRequestError, DeniedError
+from gpuspawner.limits import Limits
 from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_cores, say_gpus, say_memory
 from gpuspawner.schema import Range, closest, read_bytes, read_cores, read_seconds
+from gpuspawner.trace import Check, Unit
 from gpuspawner.workspace import DEFAULT_WORKSPACE, Workspace
 
-__all__ = ["OPTIONS", "LaunchRequest", "grants", "parse_request", "profiles_of"]
+__all__ = ["OPTIONS", "LaunchRequest", "grants", "matches_image", "parse_request", "profiles_of"]
 
 OPTIONS = ("workspace", "profile", "gpu_class", "gpus", "cpu", "memory", "runtime", "wait", "image")
 """The keys of ``user_options``."""
 ANY = "any"
+# https://github.com/distribution/reference: [domain/]path[:tag][@digest]
+_PART = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE = pattern(
+    "(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?"
+    f"{_PART}(?:/{_PART})*(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?P<digest>@[a-z0-9]+:[0-9a-f]{{32,128}})?",
+    ASCII,
+)
+_LONGEST_IMAGE = 500
 
 N = TypeVar("N", int, float)
 
@@ -42,11 +55,11 @@ class LaunchRequest:
     wait: int = 30 * 60
 
 
-def profiles_of(workspace: Workspace, settings: Settings) -> dict[str, Profile]:
-    """The profiles on offer in a workspace, in its order; a user's own profiles may lack some of them."""
+def profiles_of(workspace: Workspace, settings: Settings, day: date | None = None) -> dict[str, Profile]:
+    """The profiles on offer in a workspace on a day, or on any day, in its order; a user's own may lack some."""
     profiles = settings.catalog.profiles
-    names = profiles if workspace.profiles is None else workspace.profiles
-    return {name: profiles[name] for name in names if name in profiles}
+    names = workspace.ever_offered() if day is None else workspace.limits(day).profiles
+    return {name: profiles[name] for name in (profiles if names is None else names) if name in profiles}
 
 
 def grants(workspace: Workspace, profile: Profile, day: date) -> tuple[str, ...]:
@@ -62,18 +75,18 @@ def parse_request(
     server: str,
     workspaces: Collection[str],
     settings: Settings,
-    day: date,
+    now: datetime,
 ) -> LaunchRequest:
     """Check what a member asked for, by form, REST API or command line, against what this login may ask for.
 
-    ``workspaces`` are the open workspaces of the login. Absent and empty options take the profile's defaults; where
-    those ask for a GPU that the workspace does not grant, the launch is one without GPU. To name a ``gpu_class`` and
-    no number is to ask for a GPU.
+    ``workspaces`` are the open workspaces of the login. Absent and empty options take the profile's defaults, or what
+    the workspace allows a launch if that is less; where they ask for a GPU that the workspace does not grant, the
+    launch is one without GPU. To name a ``gpu_class`` and no number is to ask for a GPU.
 
     Raises
     ------
     BadRequestError
-        Naming the option, what was found and what is allowed.
+        Naming the option, what was found and what is allowed; its trace names the rule.
     DeniedError
         Where the login belongs to no open workspace, or its workspace offers no profile.
     """
@@ -81,23 +94,25 @@ def parse_request(
     given = {key: value.strip() if isinstance(value, str) else value for key, value in options.items()}
     given = {key: value for key, value in given.items() if value not in (None, "", [], ())}
     workspace = _workspace(given.get("workspace"), workspaces, settings)
-    offered = profiles_of(workspace, settings)
+    day = now.astimezone(settings.timezone).date()
+    limits, offered = workspace.limits(day), profiles_of(workspace, settings, day)
     if not offered:
         raise DeniedError(f"{workspace.title} offers no profile.", "Ask its managers or the administrator.")
-    profile = offered[_choice("profile", given.get("profile"), offered, next(iter(offered)), workspace.title)]
-    granted = grants(workspace, profile, day)
-    gpus = _gpus(given, profile, granted)
+    rule = f"{SECTION}.workspaces[{workspace.name!r}].{limits.rule('profiles')}"
+    profile = offered[_choice("profile", given.get("profile"), offered, next(iter(offered)), workspace.title, rule)]
+    granted, most = grants(workspace, profile, day), limits.per_launch
+    gpus = _gpus(given, profile, granted, most.gpus)
     return LaunchRequest(
         user=user,
         server=server,
         workspace=workspace.name,
         profile=profile.name,
-        gpu_classes=_gpu_classes(given.get("gpu_class"), profile, granted, workspace, settings) if gpus else (),
+        gpu_classes=_gpu_classes(given.get("gpu_class"), profile, granted, workspace, settings, limits) if gpus else (),
         gpus=gpus,
-        cpu=_CPU.read(given.get("cpu"), profile.cpu, profile),
-        memory=_MEMORY.read(given.get("memory"), profile.memory, profile),
-        runtime=_RUNTIME.read(given.get("runtime"), profile.runtime, profile),
-        image=_image(given.get("image"), profile),
+        cpu=_CPU.read(given.get("cpu"), profile.cpu, profile, most.cpu),
+        memory=_MEMORY.read(given.get("memory"), profile.memory, profile, most.memory),
+        runtime=_RUNTIME.read(given.get("runtime"), profile.runtime, profile, most.runtime),
+        image=_image(given.get("image"), profile, workspace, limits),
         wait=_WAIT.read(given.get("wait"), profile.wait, profile),
     )
 
@@ -126,28 +141,49 @@ def _workspace(found: Any, mine: Collection[str], settings: Settings) -> Workspa
     return open_to_me[_choice("workspace", found, open_to_me, default, "your login")]
 
 
-def _choice(option: str, found: Any, known: Collection[str], default: str, where: str) -> str:
+def _choice(option: str, found: Any, known: Collection[str], default: str, where: str, rule: str = "") -> str:
     if found is None:
         return default
     if not isinstance(found, str):
         raise BadRequestError(f"{option} must be one name, not {_show(found)}.", f"Choose from {', '.join(known)}.")
     if found not in known:
-        raise BadRequestError(
-            f"The {option} {_show(found)} is not on offer to {where}.", _did_you_mean(found, known, "Choose from")
+        raise _not_on_offer(
+            f"workspace.{option}s" if rule else option,
+            found,
+            known,
+            rule or f"{SECTION}.{option}s",
+            f"The {option} {_show(found)} is not on offer to {where}.",
+            _did_you_mean(found, known, "Choose from"),
         )
     return found
 
 
-def _gpus(given: Mapping[str, Any], profile: Profile, granted: tuple[str, ...]) -> int:
+def _not_on_offer(
+    limit: str, found: str, known: Collection[str], rule: str, reason: str, remedy: str
+) -> BadRequestError:
+    check = Check(
+        limit=limit,
+        unit=Unit.NAMES,
+        value=tuple(known),
+        asked=found[:200],
+        allowed=False,
+        rule=rule,
+        reason=reason,
+        remedy=remedy,
+    )
+    return BadRequestError(reason, remedy, checks=(check,))
+
+
+def _gpus(given: Mapping[str, Any], profile: Profile, granted: tuple[str, ...], most: int | None) -> int:
     found = given.get("gpus")
     if found is None and "gpu_class" in given:
-        found = max(1, profile.gpus.default)
-    gpus = _GPUS.read(found, profile.gpus, profile)
+        found = max(1, _default(profile.gpus, most))
+    gpus = _GPUS.read(found, profile.gpus, profile, most)
     return gpus if found is not None or granted or profile.gpus.min else 0
 
 
 def _gpu_classes(
-    found: Any, profile: Profile, granted: tuple[str, ...], workspace: Workspace, settings: Settings
+    found: Any, profile: Profile, granted: tuple[str, ...], workspace: Workspace, settings: Settings, limits: Limits
 ) -> tuple[str, ...]:
     if not granted:
         raise BadRequestError(
@@ -171,8 +207,14 @@ def _gpu_classes(
             in_profile = name in profile.gpu_classes
             where = workspace.title if in_profile else f"the profile {profile.title}"
             title = settings.catalog.gpu_classes[name].title if in_profile else _show(name)
-            raise BadRequestError(
-                f"The GPU class {title} is not on offer in {where}.", _did_you_mean(name, granted, "Choose from")
+            place = f"workspaces[{workspace.name!r}].{limits.rule_of_quota(name)}"
+            raise _not_on_offer(
+                "workspace.gpu_classes" if in_profile else "profile.gpu_classes",
+                name,
+                granted,
+                f"{SECTION}.{place if in_profile else f'profiles[{profile.name!r}].gpu_classes'}",
+                f"The GPU class {title} is not on offer in {where}.",
+                _did_you_mean(name, granted, "Choose from"),
             )
     return tuple(dict.fromkeys(names))
 
@@ -182,32 +224,46 @@ class _Amount(Generic[N]):
     """How an amount is parsed, and said: bare in a range, and as what somebody asked for."""
 
     option: str
+    unit: Unit
     parse: Callable[[Any], N]
     show: Callable[[N], str]
     say: Callable[[N], str]
 
-    def read(self, found: Any, allowed: Range[N], profile: Profile) -> N:
-        """The amount asked for, or the default; BadRequestError where it is not within the range."""
+    def read(self, found: Any, allowed: Range[N], profile: Profile, most: N | None = None) -> N:
+        """The amount asked for, or the default, ``most`` if that is less; BadRequestError beyond the range."""
         if found is None:
-            return allowed.default
-        least, most = self.show(allowed.min), self.show(allowed.max)
-        bounds = f"only {most}" if allowed.min == allowed.max else f"{least} to {most}"
+            return _default(allowed, most)
+        least, most_said = self.show(allowed.min), self.show(allowed.max)
+        bounds = f"only {most_said}" if allowed.min == allowed.max else f"{least} to {most_said}"
         try:
             value = self.parse(found)
         except ValueError:
             raise BadRequestError(
                 f"{self.option} {_show(found)} cannot be understood.", f"The profile {profile.title} allows {bounds}."
             ) from None
+        if allowed.min <= value <= allowed.max:
+            return value
+        reason = f"You asked for {self.say(value)}; the profile {profile.title} allows {bounds}."
+        remedy = f"Ask for {f'at most {most_said}' if value > allowed.max else f'at least {least}'}."
         if value > allowed.max and not allowed.max:
-            raise BadRequestError(
-                f"You asked for {self.say(value)}; the profile {profile.title} offers none.", "Choose another profile."
-            )
-        if not allowed.min <= value <= allowed.max:
-            bound = f"at most {most}" if value > allowed.max else f"at least {least}"
-            raise BadRequestError(
-                f"You asked for {self.say(value)}; the profile {profile.title} allows {bounds}.", f"Ask for {bound}."
-            )
-        return value
+            reason = f"You asked for {self.say(value)}; the profile {profile.title} offers none."
+            remedy = "Choose another profile."
+        end = "max" if value > allowed.max else "min"
+        check = Check(
+            limit=f"profile.{self.option}",
+            unit=self.unit,
+            value=getattr(allowed, end),
+            asked=value,
+            allowed=False,
+            rule=f"{SECTION}.profiles[{profile.name!r}].{self.option}.{end}",
+            reason=reason,
+            remedy=remedy,
+        )
+        raise BadRequestError(reason, remedy, checks=(check,))
+
+
+def _default(allowed: Range[N], most: N | None) -> N:
+    return allowed.default if most is None else max(allowed.min, min(allowed.default, most))
 
 
 def _whole(value: Any) -> int:
@@ -218,20 +274,51 @@ def _whole(value: Any) -> int:
     raise ValueError("not a whole number")
 
 
-_GPUS: _Amount[int] = _Amount("gpus", _whole, str, say_gpus)
-_CPU: _Amount[float] = _Amount("cpu", read_cores, format_cores, say_cores)
-_MEMORY: _Amount[int] = _Amount("memory", read_bytes, format_bytes, say_memory)
-_RUNTIME: _Amount[int] = _Amount("runtime", read_seconds, format_duration, lambda s: f"{format_duration(s)} of runtime")
-_WAIT: _Amount[int] = _Amount("wait", read_seconds, format_duration, lambda s: f"a wait of {format_duration(s)}")
+_GPUS: _Amount[int] = _Amount("gpus", Unit.GPUS, _whole, str, say_gpus)
+_CPU: _Amount[float] = _Amount("cpu", Unit.CORES, read_cores, format_cores, say_cores)
+_MEMORY: _Amount[int] = _Amount("memory", Unit.BYTES, read_bytes, format_bytes, say_memory)
+_RUNTIME: _Amount[int] = _Amount(
+    "runtime", Unit.SECONDS, read_seconds, format_duration, lambda s: f"{format_duration(s)} of runtime"
+)
+_WAIT: _Amount[int] = _Amount(
+    "wait", Unit.SECONDS, read_seconds, format_duration, lambda s: f"a wait of {format_duration(s)}"
+)
 
 
-def _image(found: Any, profile: Profile) -> str:
+def _image(found: Any, profile: Profile, workspace: Workspace, limits: Limits) -> str:
     if found is None or found == profile.image:
         return profile.image
-    raise BadRequestError(
-        f"The profile {profile.title} offers no choice of image.",
-        "Leave image out, or choose a profile with that image.",
-    )
+    patterns = (*profile.images, *limits.images)
+    if not patterns:
+        raise BadRequestError(
+            f"The profile {profile.title} offers no choice of image.",
+            "Leave image out, or choose a profile with that image.",
+        )
+    if not isinstance(found, str) or len(found) > _LONGEST_IMAGE or _IMAGE.fullmatch(found) is None:
+        raise BadRequestError(
+            f"{_show(found)} is not the name of an image.", "Write it as a registry does: quay.io/lab/image:tag."
+        )
+    if not any(matches_image(found, one) for one in patterns):
+        place = f"workspaces[{workspace.name!r}].{limits.rule('images')}"
+        raise _not_on_offer(
+            "workspace.images" if limits.images else "profile.images",
+            found,
+            patterns,
+            f"{SECTION}.{place if limits.images else f'profiles[{profile.name!r}].images'}",
+            f"The image {_show(found)} is not on offer with {profile.title} in {workspace.title}.",
+            f"Name one like {' or '.join(patterns)}, or leave image out.",
+        )
+    return found
+
+
+def matches_image(image: str, glob: str) -> bool:
+    """Whether an image's name fits a pattern such as ``"quay.io/lab/*"``; ``*`` stands for any text.
+
+    The name is taken as written, so that ``python`` fits no pattern of ``docker.io``; without a tag it is ``:latest``.
+    """
+    parts = _IMAGE.fullmatch(image)
+    tagged = parts is None or bool(parts["tag"] or parts["digest"])
+    return fnmatchcase(image, glob) or (not tagged and fnmatchcase(f"{image}:latest", glob))
 
 
 def _show(value: Any) -> str:

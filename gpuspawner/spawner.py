@@ -209,7 +209,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             settings,
             launcher.usage(),
             launcher.capacity(),
-            launcher.now().date(),
+            launcher.now(),
             server=server,
             availability=launcher.availability(settings, workspaces),
         )
@@ -397,7 +397,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             server=self.name,
             workspaces=current_workspaces(self.user, self.launcher.now()),
             settings=self._settings_of_user,
-            day=self.launcher.now().date(),
+            now=self.launcher.now(),
         )
 
     def _answers_within(self, request: LaunchRequest) -> int:

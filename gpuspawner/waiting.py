@@ -220,9 +220,9 @@ class WaitingRoom:
         tried = {placement.offer for placement in granted.placements}
         capacity = self.unclaimed(request, self._view.capacity(self.settings.catalog))
         capacity = replace(capacity, offers={**capacity.offers, **dict.fromkeys(tried, OfferCapacity())})
-        asked, day = replace(request, gpu_classes=classes), self._clock().date()
+        asked = replace(request, gpu_classes=classes)
         try:
-            found = admit(asked, settings, self._ledger.usage(), capacity, day)
+            found = admit(asked, settings, self._ledger.usage(), capacity, self._clock())
         except DeniedError:
             return None
         fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)

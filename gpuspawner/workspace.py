@@ -1,18 +1,18 @@
-"""Who may have what: workspaces with their members, quotas, per-member limits and dated exceptions."""
+"""Who may have what: workspaces with their members, what is on offer there, and their limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from gpuspawner.limits import LimitException, Limits, PerLaunch, PerMember, changed_by, changes_of
 from gpuspawner.pod_patch import PodPatch
-from gpuspawner.schema import Bytes, Cores, Count, Day, Name, NameList, Schema
+from gpuspawner.schema import Count, Day, Name, NameList, Schema
 
-__all__ = ["Budget", "CarryOver", "ClaimRule", "Limits", "PerMember", "QuotaException", "Workspace", "memberships"]
+__all__ = ["Budget", "CarryOver", "ClaimRule", "Workspace", "memberships"]
 
 EVERYONE = "*"
 DEFAULT_WORKSPACE = "everyone"
@@ -54,15 +54,6 @@ def _values(found: Any, path: str) -> list[str]:
         return []
     ends = [at for at, letter in enumerate(path) if letter == "."] + [len(path)]
     return [value for at in ends if path[:at] in found for value in _values(found[path[:at]], path[at + 1 :])]
-
-
-class PerMember(Schema):
-    """The most one member may hold at once in a workspace, over all their servers; what is absent is unlimited."""
-
-    gpus: Count | None = None
-    cpu: Cores | None = None
-    memory: Bytes | None = None
-    servers: Count | None = None
 
 
 def _ascending(days: tuple[date, ...]) -> tuple[date, ...]:
@@ -114,21 +105,6 @@ class Budget(Schema):
         return self
 
 
-class QuotaException(Schema):
-    """Limits that differ from ``from`` to ``to``, both days included; what it does not name stays as it is."""
-
-    from_: Day = Field(alias="from")
-    to: Day
-    quota: Mapping[str, Count] = Field(default_factory=dict)
-    per_member: PerMember = PerMember()
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.to < self.from_:
-            raise ValueError("a day to that is not before the day from")
-        return self
-
-
 def _member(value: Any) -> Any:
     if isinstance(value, str | ClaimRule):
         return value
@@ -139,19 +115,6 @@ def _member(value: Any) -> Any:
 
 def _members(value: Any) -> Any:
     return [value] if isinstance(value, str | Mapping) else value
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of a workspace on one day. A class that ``quota`` does not name is granted if ``open``."""
-
-    quota: Mapping[str, int]
-    open: bool
-    per_member: PerMember
-
-    def quota_of(self, gpu_class: str) -> int | None:
-        """GPUs of a class the workspace may hold at once: None is unlimited, 0 where the class is not granted."""
-        return self.quota.get(gpu_class, None if self.open else 0)
 
 
 class Workspace(Schema):
@@ -166,15 +129,24 @@ class Workspace(Schema):
     )
     managers: NameList = Field(default=(), description="User names of those who steer it; they are members, too.")
     profiles: NameList | None = Field(default=None, description="Profiles on offer here; without it all.")
+    gpu_classes: NameList | None = Field(
+        default=None, description="GPU classes on offer here; without it those of quota, or all."
+    )
+    images: NameList = Field(
+        default=(),
+        description="Images that members may name instead of their profile's, as globs such as "
+        "quay.io/cse151a/*; a profile's own `images` count as well.",
+    )
     quota: Mapping[str, Count] | None = Field(
         default=None,
         description="GPUs of each class it may hold at once; a class not named is not granted. Without quota every "
         "class is granted and unlimited.",
     )
-    per_member: PerMember = Field(default=PerMember(), description="The most one member may hold at once.")
+    per_member: PerMember = Field(default=PerMember(), description="The most one member may hold here at once.")
+    per_launch: PerLaunch = Field(default=PerLaunch(), description="The most one launch may ask for.")
     pod: PodPatch = Field(default_factory=dict, description="Patch of the pod for launches in this workspace.")
     budget: Budget | None = Field(default=None, description="Service units it may spend.")
-    exceptions: tuple[QuotaException, ...] = Field(default=(), description="Dated exceptions from the limits.")
+    exceptions: tuple[LimitException, ...] = Field(default=(), description="Dated exceptions from the limits.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -207,13 +179,29 @@ class Workspace(Schema):
 
     def limits(self, day: date) -> Limits:
         """The limits in force on this day; of several exceptions the last one named wins."""
-        quota = dict(self.quota or {})
-        per_member = self.per_member
-        for exception in self.exceptions:
-            if exception.from_ <= day <= exception.to:
-                quota.update(exception.quota)
-                per_member = per_member.model_copy(update=exception.per_member.model_dump(exclude_none=True))
-        return Limits(quota, self.quota is None, per_member)
+        return changed_by(
+            self.exceptions,
+            day,
+            quota=self.quota or {},
+            open=self.quota is None,
+            per_member=self.per_member,
+            per_launch=self.per_launch,
+            profiles=self.profiles,
+            gpu_classes=self.gpu_classes,
+            images=self.images,
+        )
+
+    def ever_offered(self) -> tuple[str, ...] | None:
+        """The profiles on offer here on any day; None where that is all."""
+        if self.profiles is None:
+            return None
+        more = (name for exception in self.exceptions for name in exception.profiles or ())
+        return tuple(dict.fromkeys((*self.profiles, *more)))
+
+    def changes(self) -> set[date]:
+        """The days on which limits may change, or on which it opens or has closed."""
+        bounds = {self.starts, self.ends + timedelta(days=1) if self.ends else None}
+        return changes_of(self.exceptions) | {day for day in bounds if day is not None}
 
 
 def memberships(

@@ -14,11 +14,12 @@ from pydantic_core import PydanticUndefined
 
 from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
 from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
+from gpuspawner.limits import LimitException, PerLaunch, PerMember
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
 from gpuspawner.storage import Scratch, SharedVolume
 from gpuspawner.traits import SpawnerTraits
-from gpuspawner.workspace import Budget, CarryOver, ClaimRule, PerMember, QuotaException, Workspace
+from gpuspawner.workspace import Budget, CarryOver, ClaimRule, Workspace
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -30,7 +31,8 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A workspace", Workspace),
     ("A membership rule (`members`)", ClaimRule),
     ("Limits of a member (`per_member`)", PerMember),
-    ("A dated exception (`exceptions`)", QuotaException),
+    ("Limits of a launch (`per_launch`)", PerLaunch),
+    ("A dated exception (`exceptions`)", LimitException),
     ("A budget", Budget),
     ("What a budget carries over (`carry_over`)", CarryOver),
     ("Storage", Storage),

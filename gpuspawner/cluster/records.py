@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import ROUND_CEILING
 from functools import lru_cache
 from sys import intern
@@ -143,6 +144,13 @@ class PodRecord:
         """Whether it is certain that no container runs or ever will: a pod without node is not given one any more
         once it is being deleted (pkg/controller/resourceclaim isPodDone)."""
         return self.ended or (self.deleting and not self.node)
+
+    @property
+    def ends(self) -> datetime | None:
+        """When Kubernetes ends it at the latest; its runtime counts from the kubelet's first sight of it."""
+        if not self.runtime or not self.started_at:
+            return None
+        return datetime.fromisoformat(self.started_at) + timedelta(seconds=self.runtime)
 
     @property
     def extended(self) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 from simulated_cluster import foreign_pod
@@ -18,6 +18,7 @@ TITLE = "The launch form beside 5,000 pods"
 PODS = 5000
 _ROUNDS = 40
 _PRODUCTS = {"t4": "Tesla-T4", "a100": "NVIDIA-A100-SXM4-80GB", "h100": "NVIDIA-H100-80GB-HBM3"}
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def _settings() -> Any:
@@ -65,7 +66,12 @@ async def measure() -> dict[str, dict[str, float]]:
 
         def form(view: View = view, usage: list[Any] = usage) -> str:
             mine = entitlements(
-                "ada", frozenset({"everyone"}), settings, usage, view.capacity(settings.catalog), date(2026, 10, 1)
+                "ada",
+                frozenset({"everyone"}),
+                settings,
+                usage,
+                view.capacity(settings.catalog),
+                datetime(2026, 10, 1, tzinfo=UTC),
             )
             return render_form(mine, initial={}, base_url="/hub/")
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, datetime
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -71,6 +71,7 @@ USAGE = [
     Held("bob", "", "cse151a", ("large",), 2, 1, 10**9),
 ]
 REFUSAL = DeniedError("CSE 151A holds 12 of 12 Medium GPUs.", "A Small GPU is free now.", f"exceeded quota {HOSTILE}")
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def form(
@@ -90,7 +91,13 @@ def form(
         cluster_wide=True,
     )
     offers = entitlements(
-        "ada", set(settings.workspaces), settings, USAGE, capacity, date(2026, 11, 23), availability=states
+        "ada",
+        set(settings.workspaces),
+        settings,
+        USAGE,
+        capacity,
+        datetime(2026, 11, 23, 12, tzinfo=UTC),
+        availability=states,
     )
     return render_form(offers, **more)
 

@@ -24,7 +24,7 @@ class Ours:
         self.section = section
         self.settings: Settings = load_settings(section)
         who = {"user": user, "server": server}
-        asked = parse_request(options, workspaces=["everyone"], settings=self.settings, day=MONDAY, **who)
+        asked = parse_request(options, workspaces=["everyone"], settings=self.settings, now=MONDAY, **who)
         self.granted = admit(asked, self.settings, [], Capacity(), MONDAY)
         environment = section.get("environment", {})
         running = Server(environment, None, [], templates=environment)

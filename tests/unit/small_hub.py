@@ -1,13 +1,15 @@
 """The configuration of a small hub, as plain values, for the tests of the core."""
 
 from copy import deepcopy
-from datetime import date
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.request import LaunchRequest, parse_request
 
-MONDAY = date(2026, 11, 23)
+PACIFIC = ZoneInfo("America/Los_Angeles")
+MONDAY = datetime(2026, 11, 23, 10, tzinfo=PACIFIC)
 SECTION: dict[str, Any] = {
     "gpu_classes": {
         "small": {
@@ -90,9 +92,9 @@ def ask(
     *,
     user: str = "ada",
     server: str = "",
-    day: date = MONDAY,
+    now: datetime = MONDAY,
 ) -> LaunchRequest:
     """A checked request of somebody who belongs to every workspace."""
     return parse_request(
-        options or {}, user=user, server=server, workspaces=list(settings.workspaces), settings=settings, day=day
+        options or {}, user=user, server=server, workspaces=list(settings.workspaces), settings=settings, now=now
     )

@@ -1,7 +1,6 @@
 """May it start? Each limit, its remedy, and that no order of launches ever exceeds one."""
 
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 import pytest
@@ -35,8 +34,8 @@ def held(
 def decide(
     options: dict[str, Any], usage: list[Held] | None = None, free: Capacity = NOTHING, hub: Settings = HUB, **who: Any
 ) -> Granted:
-    day = who.get("day", MONDAY)
-    return admit(ask(hub, options, **who), hub, usage or [], free, day)
+    now = who.get("now", MONDAY)
+    return admit(ask(hub, options, **who), hub, usage or [], free, now)
 
 
 def denial(options: dict[str, Any], usage: list[Held] | None = None, free: Capacity = NOTHING, **who: Any) -> str:
@@ -88,7 +87,7 @@ DENIED: list[tuple[str, dict[str, Any], list[Held], Capacity, str]] = [
         capacity(t4=8, a100=8),
         (
             "CSE 151A holds 2 of 2 “Small, 16 GB” GPUs and 12 of 12 Medium GPUs; you asked for 1 more. Wait "
-            "until a server of this workspace stops, or start without a GPU."
+            "until a server of this workspace stops, or start without a GPU. It is possible from 30 November on."
         ),
     ),
     (
@@ -177,12 +176,12 @@ def test_where_a_member_may_hold_nothing_another_workspace_is_the_remedy(
 
 def test_a_closed_workspace_says_when_it_opens_or_ended() -> None:
     request = ask(HUB, {**COURSE})
-    for day, sentence in (
-        (date(2026, 9, 20), "CSE 151A opens on 21 September 2026."),
-        (date(2026, 12, 19), "CSE 151A ended on 18 December 2026."),
+    for now, sentence in (
+        (MONDAY.replace(month=9, day=20), "CSE 151A opens on 21 September 2026."),
+        (MONDAY.replace(month=12, day=19), "CSE 151A ended on 18 December 2026."),
     ):
         with pytest.raises(DeniedError) as caught:
-            admit(request, HUB, [], NOTHING, day)
+            admit(request, HUB, [], NOTHING, now)
         assert caught.value.reason == sentence
 
 
@@ -217,7 +216,7 @@ def test_an_exception_raises_the_quota_on_its_days_only() -> None:
     usage = [held(12, "medium")]
     options = {**COURSE, "gpu_class": "medium"}
     assert "12 of 12 Medium GPUs" in denial(options, usage)
-    assert decide(options, usage, day=date(2026, 11, 30))
+    assert decide(options, usage, now=MONDAY.replace(day=30))
 
 
 def test_of_several_classes_those_without_room_are_left_out() -> None:

@@ -1,7 +1,7 @@
 """In whatever order servers start, land and stop over days, no launch exceeds a limit, and no denial is idle."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from hypothesis import settings as hypothesis_settings
@@ -55,6 +55,10 @@ class Launches(RuleBasedStateMachine):
         self.day = date(2026, 11, 1)
         self.running: dict[tuple[str, str], Held] = {}
 
+    @property
+    def now(self) -> datetime:
+        return datetime.combine(self.day, time(12), self.hub.timezone)
+
     @rule(
         user=st.sampled_from(["ada", "grace"]),
         server=st.sampled_from(["", "two", "three"]),
@@ -69,12 +73,12 @@ class Launches(RuleBasedStateMachine):
             return
         options = {"workspace": workspace, "gpus": gpus, "gpu_class": classes, "cpu": cpu, "memory": memory}
         try:
-            request = ask(self.hub, options, user=user, server=server, day=self.day)
+            request = ask(self.hub, options, user=user, server=server, now=self.now)
         except BadRequestError:  # the class is not granted on this day
             return
         before = self.ledger.usage()
         try:
-            granted = self.ledger.admit(lambda usage: admit(request, self.hub, usage, NOTHING, self.day))
+            granted = self.ledger.admit(lambda usage: admit(request, self.hub, usage, NOTHING, self.now))
         except DeniedError as error:
             self.check_denial(before, request, error)
             return

@@ -1,8 +1,9 @@
 """What one login may choose, and that admission agrees with every bit of it."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from gpuspawner.entitlement import ProfileOffer, WorkspaceOffer, entitlements
 from gpuspawner.errors import BadRequestError, DeniedError, LaunchError
 from gpuspawner.request import parse_request
 
-DAY = date(2026, 11, 23)
+NOW = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("America/Los_Angeles"))
 SECTION: dict[str, Any] = {
     "gpu_classes": {
         "small": {
@@ -56,7 +57,7 @@ SETTINGS = load_settings(SECTION)
 def offer(
     workspace: str = "cse151a", usage: list[Held] | None = None, capacity: Capacity | None = None, **more: Any
 ) -> WorkspaceOffer:
-    (found,) = entitlements("ada", {workspace}, SETTINGS, usage or [], capacity or Capacity(), DAY, **more)
+    (found,) = entitlements("ada", {workspace}, SETTINGS, usage or [], capacity or Capacity(), NOW, **more)
     return found
 
 
@@ -76,7 +77,7 @@ def held(user: str = "bob", server: str = "", **changes: Any) -> Held:
 
 
 def test_workspaces_come_in_the_order_of_the_configuration_and_one_is_the_default() -> None:
-    found = entitlements("ada", {"cse151a", "everyone"}, SETTINGS, [], Capacity(), DAY)
+    found = entitlements("ada", {"cse151a", "everyone"}, SETTINGS, [], Capacity(), NOW)
     assert [(one.name, one.title, one.until, one.default) for one in found] == [
         ("everyone", "everyone", None, True),
         ("cse151a", "CSE 151A", date(2026, 12, 18), False),
@@ -85,7 +86,7 @@ def test_workspaces_come_in_the_order_of_the_configuration_and_one_is_the_defaul
 
 def test_a_login_without_the_default_workspace_begins_with_its_first() -> None:
     assert offer("cse151a").default
-    assert entitlements("ada", set(), SETTINGS, [], Capacity(), DAY) == ()
+    assert entitlements("ada", set(), SETTINGS, [], Capacity(), NOW) == ()
 
 
 def test_a_range_ends_at_the_limit_of_the_member_and_says_so() -> None:
@@ -229,9 +230,9 @@ USAGE = st.lists(
 
 def launch(options: dict[str, Any], configured: Settings, usage: list[Held]) -> None:
     request = parse_request(
-        {"workspace": "lab", **options}, user="ada", server="new", workspaces={"lab"}, settings=configured, day=DAY
+        {"workspace": "lab", **options}, user="ada", server="new", workspaces={"lab"}, settings=configured, now=NOW
     )
-    admit(request, configured, usage, Capacity(), DAY)
+    admit(request, configured, usage, Capacity(), NOW)
 
 
 def amounts(found: ProfileOffer) -> Iterator[dict[str, Any]]:
@@ -252,7 +253,7 @@ def amounts(found: ProfileOffer) -> Iterator[dict[str, Any]]:
 @given(sections(), USAGE)
 def test_whatever_is_offered_is_admitted(section: dict[str, Any], usage: list[Held]) -> None:
     configured = load_settings(section)
-    (space,) = entitlements("ada", {"lab"}, configured, usage, Capacity(), DAY, server="new")
+    (space,) = entitlements("ada", {"lab"}, configured, usage, Capacity(), NOW, server="new")
     for found in space.profiles if not space.reason else ():
         for options in amounts(found) if not found.reason else ():
             launch(options, configured, usage)
@@ -262,7 +263,7 @@ def test_whatever_is_offered_is_admitted(section: dict[str, Any], usage: list[He
 @given(sections(), USAGE)
 def test_whatever_has_a_reason_is_refused(section: dict[str, Any], usage: list[Held]) -> None:
     configured = load_settings(section)
-    (space,) = entitlements("ada", {"lab"}, configured, usage, Capacity(), DAY, server="new")
+    (space,) = entitlements("ada", {"lab"}, configured, usage, Capacity(), NOW, server="new")
     for found in space.profiles:
         least = {"profile": found.name} | {key: getattr(found, key).min for key in ("cpu", "memory", "runtime")}
         if space.reason or found.reason:
@@ -280,7 +281,7 @@ def test_whatever_has_a_reason_is_refused(section: dict[str, Any], usage: list[H
 @given(sections(), USAGE)
 def test_more_than_is_offered_is_refused(section: dict[str, Any], usage: list[Held]) -> None:
     configured = load_settings(section)
-    (space,) = entitlements("ada", {"lab"}, configured, usage, Capacity(), DAY, server="new")
+    (space,) = entitlements("ada", {"lab"}, configured, usage, Capacity(), NOW, server="new")
     for found in space.profiles:
         least = {"profile": found.name} | {key: getattr(found, key).min for key in ("cpu", "memory", "runtime")}
         least |= {"gpus": found.gpus.min}

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Sequence
 from contextvars import copy_context
-from datetime import date
+from datetime import datetime
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.offers import GB, data_of
 from gpuspawner.web.options import options_from_form, posted
 
-DAY = date(2026, 11, 23)
+NOW = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("America/Los_Angeles"))
 HOSTILE = "<img src=x onerror=alert(1)></script>'\""
 SECTION: dict[str, Any] = {
     "gpu_classes": {
@@ -87,18 +88,18 @@ class Fields(HTMLParser):
 
 
 def render(settings: Settings = SETTINGS, usage: list[Held] | None = None, **more: Any) -> str:
-    offers = entitlements("ada", set(settings.workspaces), settings, usage or [], Capacity(), DAY)
+    offers = entitlements("ada", set(settings.workspaces), settings, usage or [], Capacity(), NOW)
     return render_form(offers, **more)
 
 
 def request_of(form: dict[str, list[str]]) -> LaunchRequest:
     return parse_request(
-        options_from_form(form), user="ada", server="", workspaces={"everyone", "cse151a"}, settings=SETTINGS, day=DAY
+        options_from_form(form), user="ada", server="", workspaces={"everyone", "cse151a"}, settings=SETTINGS, now=NOW
     )
 
 
 def test_the_form_shows_workspaces_profiles_and_classes_of_this_login_only() -> None:
-    offers = entitlements("ada", {"everyone"}, SETTINGS, [], Capacity(), DAY)
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], Capacity(), NOW)
     fields = Fields(render_form(offers))
     assert fields.values("workspace") == ["everyone"]
     assert fields.values("profile") == ["pytorch", "writing"]
@@ -239,7 +240,7 @@ def test_free_gpus_are_told_on_the_card() -> None:
     capacity = Capacity({small: OfferCapacity(free=3, total=8), medium: OfferCapacity(total=4)}, live=True)
     for cluster_wide, words in ((True, "3 of 8 free now"), (False, "up to 3 of 8 free now")):
         known = Capacity(capacity.offers, live=True, cluster_wide=cluster_wide)
-        texts = Fields(render_form(entitlements("ada", {"everyone"}, SETTINGS, [], known, DAY))).texts
+        texts = Fields(render_form(entitlements("ada", {"everyone"}, SETTINGS, [], known, NOW))).texts
         assert {words, "all 4 taken"} <= set(texts)
     assert not [text for text in Fields(render()).texts if "free now" in text]
 
@@ -248,7 +249,7 @@ def test_the_card_of_a_class_that_is_taken_says_when_its_turn_comes() -> None:
     small, _ = SETTINGS.catalog.offers()
     capacity = Capacity({small: OfferCapacity(total=8)}, live=True, cluster_wide=True)
     states = {("everyone", "pytorch", "small"): Availability(State.BUSY, "All 8 are taken.", wait=700.0)}
-    offers = entitlements("ada", {"everyone"}, SETTINGS, [], capacity, DAY, availability=states)
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], capacity, NOW, availability=states)
     assert "all 8 taken, your turn in about 12 min" in Fields(render_form(offers)).texts
 
 
@@ -265,7 +266,7 @@ def test_the_card_of_a_gpu_class_says_whether_a_launch_could_start_now(known: Av
     small, medium = SETTINGS.catalog.offers()
     capacity = Capacity({small: OfferCapacity(free=3, total=8), medium: OfferCapacity()}, live=True, cluster_wide=True)
     states = {("everyone", "pytorch", "small"): known}
-    offers = entitlements("ada", {"everyone"}, SETTINGS, [], capacity, DAY, availability=states)
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], capacity, NOW, availability=states)
     fields = Fields(render_form(offers))
     assert words in fields.texts
     assert [data["startable"] for data in _classes(offers) if data["name"] == "small"] == [known.state is State.FREE]
@@ -281,7 +282,7 @@ def test_the_form_does_not_begin_with_a_class_that_no_node_can_run() -> None:
     dead = {("cse151a", "pytorch", "small"): Availability(State.MISCONFIGURED, "", Part.RESOURCE)}
     nothing: dict[tuple[str, str, str], Availability] = {}
     for states, first in ((nothing, "small"), (dead, "medium")):
-        (offer,) = entitlements("ada", {"cse151a"}, SETTINGS, [], capacity, DAY, availability=states)
+        (offer,) = entitlements("ada", {"cse151a"}, SETTINGS, [], capacity, NOW, availability=states)
         assert next(p.gpu_class for p in offer.profiles if p.name == "pytorch") == first
 
 
@@ -290,14 +291,14 @@ def test_the_form_says_where_only_the_hub_s_own_servers_are_counted() -> None:
     small = next(iter(SETTINGS.catalog.offers()))
     for cluster_wide in (False, True):
         capacity = Capacity({small: OfferCapacity(free=3, total=8)}, live=True, cluster_wide=cluster_wide)
-        texts = Fields(render_form(entitlements("ada", {"everyone"}, SETTINGS, [], capacity, DAY))).texts
+        texts = Fields(render_form(entitlements("ada", {"everyone"}, SETTINGS, [], capacity, NOW))).texts
         assert (words in texts) == (not cluster_wide)
     assert words not in Fields(render()).texts, "where nothing is known, nothing is counted"
 
 
 def test_an_environment_without_gpu_that_has_no_room_says_so() -> None:
     states = {("everyone", "writing", ""): Availability(State.BUSY, "")}
-    offers = entitlements("ada", {"everyone"}, SETTINGS, [], Capacity(live=True), DAY, availability=states)
+    offers = entitlements("ada", {"everyone"}, SETTINGS, [], Capacity(live=True), NOW, availability=states)
     assert "no room now: your server waits for some" in Fields(render_form(offers)).texts
 
 

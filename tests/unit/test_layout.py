@@ -13,8 +13,9 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 LEAVES = {"quantity", "strategic_merge", "cel", "devices"}
 # Downward: each pure room may import those before it.
 PURE = [
-    "errors",
     "quantity",
+    "trace",
+    "errors",
     "ending",
     "strategic_merge",
     "cel",
@@ -24,12 +25,15 @@ PURE = [
     "storage",
     "pod_patch",
     "catalog",
+    "usage",
+    "limits",
     "workspace",
     "config",
     "pricing",
     "period",
     "budget",
     "request",
+    "checks",
     "admission",
     "ledger",
     "server",

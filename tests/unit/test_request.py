@@ -81,7 +81,7 @@ def test_what_is_on_offer_is_taken(options: dict[str, Any], expected: dict[str, 
 def test_an_exception_grants_a_class_for_its_days() -> None:
     options = {"workspace": "cse151a", "gpu_class": "whole"}
     assert refusal(options).reason == "The GPU class whole is not on offer in CSE 151A."
-    assert ask(HUB, options, day=MONDAY.replace(day=30)).gpu_classes == ("whole",)
+    assert ask(HUB, options, now=MONDAY.replace(day=30)).gpu_classes == ("whole",)
 
 
 def test_to_name_a_class_is_to_ask_for_a_gpu() -> None:
@@ -203,20 +203,20 @@ def test_what_is_not_on_offer_is_refused_with_what_and_what_next(options: dict[s
 
 def test_a_login_without_an_open_workspace_is_told_whom_to_ask() -> None:
     with pytest.raises(DeniedError, match="You do not belong to any workspace"):
-        parse_request({}, user="ada", server="", workspaces=["gone"], settings=HUB, day=MONDAY)
+        parse_request({}, user="ada", server="", workspaces=["gone"], settings=HUB, now=MONDAY)
 
 
 def test_a_workspace_of_others_is_refused_in_the_same_words_as_one_that_does_not_exist() -> None:
     def told(name: str) -> str:
         with pytest.raises(BadRequestError) as caught:
-            parse_request({"workspace": name}, user="ada", server="", workspaces=["everyone"], settings=HUB, day=MONDAY)
+            parse_request({"workspace": name}, user="ada", server="", workspaces=["everyone"], settings=HUB, now=MONDAY)
         return caught.value.sentence.replace(name, "NAME")
 
     assert told("lab") == told("bal")
 
 
 def test_without_a_default_workspace_the_first_of_the_configuration_is_taken() -> None:
-    request = parse_request({}, user="ada", server="", workspaces=["lab", "cse151a"], settings=HUB, day=MONDAY)
+    request = parse_request({}, user="ada", server="", workspaces=["lab", "cse151a"], settings=HUB, now=MONDAY)
     assert request.workspace == "cse151a"
 
 
