@@ -25,16 +25,16 @@ from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
 from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
-from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.device_claim import build_claim_template
 from gpuspawner.errors import LaunchError
 from gpuspawner.labels import LAUNCH
 from gpuspawner.ledger import Ledger
-from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, build_secret, held_of, pod_name, recheck_pod
+from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.recent import Recent
 from gpuspawner.request import LaunchRequest
+from gpuspawner.server_objects import LAUNCH, ServerObjects
 from gpuspawner.waiting import MovedError, Wait, WaitingRoom
 
 __all__ = ["ForeignObjectError", "Launcher", "TooSlowError"]
@@ -45,13 +45,10 @@ Key = tuple[str, str]
 ModifyPod = Callable[[dict[str, Any]], Awaitable[Any]]
 """Given a pod's manifest, the manifest to make."""
 
-_NOT_FOUND, _CONFLICT = 404, 409
 _FIRST_SYNC = 10.0
 _BLIP = 5.0
 _GRACE = 30
-_REPLACEMENTS = 3
 _REFUSALS = 3
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,9 @@ class Launcher:
         )
         self.events = EventFeed(self.client)
         self.provision = Provision(self.client, settings, sleep)
+        self.objects = ServerObjects(
+            self.client, self.view, settings, needed=self._is_launching, devices=self._devices, sleep=sleep
+        )
         self.ledger = Ledger()
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
@@ -114,13 +114,10 @@ class Launcher:
         self._sleep = sleep
         self._launching: dict[Key, str] = {}
         self._stopping: dict[Key, asyncio.Task[Any]] = {}
-        self._deleting: set[str] = set()
-        self._without_secret: set[Key] = set()
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
         self._exits: Recent[Key, int] = Recent()
         self._causes: Recent[Key, PodError] = Recent()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._never_seen: Recent[str, None] = Recent()
 
     def begin(self) -> None:
         """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
@@ -236,7 +233,7 @@ class Launcher:
 
     def exit_code(self, user: str, server: str) -> int | None:
         """None while a server runs or nothing is known of it; else its exit code, 0 if only its absence is known."""
-        pod = self._pod((user, server))
+        pod = self.objects.pod((user, server))
         if pod is not None and pod.ended:
             return 1 if pod.exit_code is None else pod.exit_code
         if pod is not None or not self.view.synced or (user, server) in self._launching:
@@ -263,18 +260,18 @@ class Launcher:
         try:
             async with asyncio.timeout(timeout):
                 name = pod_name(user, server)
-                return await self.view.wait_for(self._namespace(user), name, lambda pod: pod.ready or pod.ended)
+                return await self.view.wait_for(self.objects.namespace(user), name, lambda pod: pod.ready or pod.ended)
         except TimeoutError:
             return None
 
     async def _start(self, under_way: "_Launch", granted: Granted) -> PodRecord:
         """Make the pod, again for another GPU class where that is free sooner, and wait until its server answers."""
         request, server, tell = under_way.request, under_way.server, under_way.tell
-        namespace = self._namespace(request.user)
+        namespace = self.objects.namespace(request.user)
         wait = self._room.wait(request, server.answers_within, under_way.settings)
         try:
             await self.provision.prepare(request, server.user_id)
-            await self._keep_secret(under_way, namespace)
+            await self.objects.keep_secret(request, server)
             refusals = 0
             while True:
                 try:
@@ -303,12 +300,12 @@ class Launcher:
         if under_way.modify is not None:
             manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, under_way.settings)
         manifest["metadata"]["annotations"][LAUNCH] = under_way.id
-        namespace, wake = self._namespace(granted.request.user), asyncio.Event()
+        namespace, wake = self.objects.namespace(granted.request.user), asyncio.Event()
         with self.events.follow(namespace, manifest["metadata"]["name"], wake.set) as follower:
             template = build_claim_template(granted, self.settings)
             if template is not None:
-                await self._replace("resourceclaimtemplates", namespace, template)
-            made = await self._replace("pods", namespace, manifest)
+                await self.objects.replace("resourceclaimtemplates", namespace, template)
+            made = await self.objects.replace("pods", namespace, manifest)
             pod = self.view.observe(made)
             await self.provision.publish(granted.request, under_way.server, made)
             with wait.in_line(pod, granted):
@@ -331,103 +328,18 @@ class Launcher:
                 finally:
                     self._pulls.note(follower.events)
 
-    async def _replace(self, resource: str, namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Create an object in place of one of the same name that an earlier launch left."""
-        name = manifest["metadata"]["name"]
-        for _ in range(_REPLACEMENTS):
-            try:
-                return await self.client.create(resource, namespace, manifest)
-            except ApiError as error:
-                if error.status != _CONFLICT:
-                    raise
-            try:
-                old = await self.client.get(resource, namespace, name)
-                if old["metadata"].get("labels", {}).get(HUB_LABEL) != self.settings.hub_name:
-                    raise ForeignObjectError(resource, name)
-                uid = old["metadata"]["uid"]
-                await self.client.delete(resource, namespace, name, uid=uid)
-                if resource == "pods":
-                    self.view.observe(old)
-                    await self.view.wait_for(namespace, name, lambda _: False, uid=uid)
-            except ApiError as error:
-                if error.status not in (_NOT_FOUND, _CONFLICT):
-                    raise
-        return await self.client.create(resource, namespace, manifest)
-
     async def _withdraw(self, key: Key, launch: str | None, grace_seconds: int | None = None) -> None:
-        """Delete the pod of one launch (None: of whichever is there) and its Secret, and end its hold.
-
-        Tries until the API has answered: the pod may exist although its creation was never confirmed.
-        """
-        namespace, name = self._namespace(key[0]), pod_name(*key)
-        pause, gone = _FIRST_PAUSE, False
-        pod = self._pod(key)
-        if pod is not None and launch not in (None, pod.annotations.get(LAUNCH)):
-            pod = None  # what the API has may be newer
-        while True:
-            try:
-                if pod is None:
-                    pod = self.view.observe(await self.client.get("pods", namespace, name))
-                if launch not in (None, pod.annotations.get(LAUNCH)):
-                    break
-                await self._delete_pod(pod, grace_seconds)
-                gone = True
-                break
-            except ApiError as error:
-                if error.status == _NOT_FOUND:
-                    if pod is None:
-                        self._expect_late(launch)
-                    gone = True
-                    break
-                logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
-            except UnreachableError as error:
-                logger.warning("Pod %s/%s is not deleted yet: %s", namespace, name, error)
-            pod = None
-            await self._sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        """Delete the pod of one launch (None: of whichever is there) and what belongs to it, and end its hold."""
+        gone = await self.objects.withdraw(key, launch, grace_seconds)
         if key not in self._launching:
             self.ledger.release(key)
             if gone:
-                await self._discard(key, namespace)
-
-    async def _delete_pod(self, pod: PodRecord, grace_seconds: int | None) -> None:
-        self._deleting.add(pod.uid)
-        try:
-            await self.client.delete("pods", pod.namespace, pod.name, grace_seconds=grace_seconds, uid=pod.uid)
-            await self.view.wait_for(pod.namespace, pod.name, lambda _: False, uid=pod.uid)
-        finally:
-            self._deleting.discard(pod.uid)
-
-    def _expect_late(self, launch: str | None) -> None:
-        """A creation that was cut off may still reach the API after its pod was looked for in vain."""
-        if launch is not None:
-            self._never_seen[launch] = None
-
-    async def _keep_secret(self, under_way: "_Launch", namespace: str) -> None:
-        request = under_way.request
-        secret = build_secret(request.user, request.server, under_way.server, self.settings)
-        if secret is None:
-            self._without_secret.add((request.user, request.server))
-        else:
-            await self._replace("secrets", namespace, secret)
-
-    async def _discard(self, key: Key, namespace: str) -> None:
-        """Delete what was made for a server's pod only, unless a new launch needs it."""
-        name = pod_name(*key)
-        made = () if key in self._without_secret else ("secrets",)
-        for resource in (*made, "resourceclaimtemplates") if self._devices else made:
-            if key in self._launching:
-                return
-            try:
-                await self.client.delete(resource, namespace, name)
-            except (ApiError, UnreachableError) as error:
-                if getattr(error, "status", None) != _NOT_FOUND:
-                    logger.warning("%s/%s is left behind in %s: %s", resource, name, namespace, error)
+                await self.objects.discard(key)
 
     def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
         """What a pod takes counts until it has ended; an end nobody asked for is passed on and cleared away."""
         held = held_of(pod.annotations, self.settings)
-        if held is None or (pod.namespace, pod.name) != (self._namespace(held.user), pod_name(*held.key)):
+        if held is None or (pod.namespace, pod.name) != (self.objects.namespace(held.user), pod_name(*held.key)):
             return
         key = held.key
         if gone or pod.ended:
@@ -437,8 +349,7 @@ class Launcher:
             classes = (landed,) if landed else held.gpu_classes
             self.ledger.pod_runs(replace(held, gpu_classes=classes, ends=pod.ends))
         launch = pod.annotations.get(LAUNCH)
-        if launch is not None and launch in self._never_seen and not gone:
-            del self._never_seen[launch]
+        if not gone and self.objects.appeared_late(pod):
             self._background(self._withdraw(key, launch))
         if key in self._launching:
             return
@@ -449,7 +360,7 @@ class Launcher:
                 self._causes[key] = cause = ended(pod, ran=True)
                 logger.info("%s/%s: %s", pod.namespace, pod.name, cause.reason)
                 self._background(callback())
-        if pod.ended and not gone and pod.uid not in self._deleting:
+        if pod.ended and not gone and not self.objects.is_deleting(pod):
             self._background(self._withdraw(key, launch))
 
     async def _sweep(self) -> None:
@@ -458,7 +369,7 @@ class Launcher:
         await self.view.started()
         for pod in list(self.view.pods.values()):  # nodes and devices may have become known after the pods on them
             self._pod_changed(pod, gone=False)
-        for key in [key for key in self._endings if self._pod(key) is None]:
+        for key in [key for key in self._endings if self.objects.pod(key) is None]:
             self._background(self._endings.pop(key)())
         for pod in list(self.view.pods.values()):
             held = held_of(pod.annotations, self.settings)
@@ -466,17 +377,14 @@ class Launcher:
                 logger.warning("Nobody owns pod %s/%s: it is deleted", pod.namespace, pod.name)
                 self._background(self._withdraw(held.key, pod.annotations.get(LAUNCH)))
 
-    def _namespace(self, user: str) -> str:
-        return namespace_of(user, self.settings)
+    def _is_launching(self, key: Key) -> bool:
+        return key in self._launching
 
     def _blind(self) -> LaunchError:
         outage = self.view.outage
         if outage is not None and outage.forbidden:
             return HubNotAllowedError("list", "pods", self.settings.namespace, outage.reason)
         return refused(UnreachableError(self.view.unreachable or "no answer yet"), self.settings.namespace)
-
-    def _pod(self, key: Key) -> PodRecord | None:
-        return self.view.pod(self._namespace(key[0]), pod_name(*key))
 
     def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -199,11 +199,11 @@ async def test_a_stop_of_a_pod_that_was_made_anew_behind_the_view_deletes_the_ne
     engine: Engine, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = await launcher.launch(request(), SERVER, Feed().tell, 60)
-    current = launcher._pod
+    current = launcher.objects.pod
     stale = replace(pod, uid="that-of-an-earlier-pod")
-    monkeypatch.setattr(launcher, "_pod", lambda key: stale)
+    monkeypatch.setattr(launcher.objects, "pod", lambda key: stale)
     await launcher.stop("ada", "")
-    monkeypatch.setattr(launcher, "_pod", current)
+    monkeypatch.setattr(launcher.objects, "pod", current)
     assert not pods(engine)
     assert launcher.exit_code("ada", "") is not None
 
