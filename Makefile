@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(VENV_JH5)/.test
 	@sh tools/need.sh chromium kubectl
 	$(BIN)/pytest
-	$(VENV_JH5)/bin/pytest tests/hub
+	$(VENV_JH5)/bin/pytest tests/hub tests/logins
 
 # The checks themselves are in .pre-commit-config.yaml: a commit runs what CI runs.
 lint: $(VENV)/.test

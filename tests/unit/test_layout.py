@@ -104,6 +104,12 @@ def test_a_configuration_is_translated_from_the_values_alone(name: str) -> None:
     assert outside(name) <= PURE_IMPORTS | {"html", "textwrap", "unicodedata"}
 
 
+@pytest.mark.parametrize("name", inside("logins"))
+def test_a_way_of_logging_in_knows_nothing_of_workspaces(name: str) -> None:
+    assert rooms(name) <= {"errors"}
+    assert not outside(name) & KUBERNETES
+
+
 @pytest.mark.parametrize("name", inside("local"))
 def test_the_embedded_engine_imports_no_other_room(name: str) -> None:
     assert rooms(name) <= LEAVES

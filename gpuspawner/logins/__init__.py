@@ -1,0 +1,1 @@
+"""Ways of logging in that no kept library covers, as authenticators of JupyterHub."""
