@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gpuspawner.cel import CELError, compile_cel
+from gpuspawner.idle import ProfileIdle
 from gpuspawner.pod_patch import PodPatch
 from gpuspawner.schema import (
     Bytes,
@@ -300,7 +301,11 @@ class Profile(Schema):
         description="How long a launch may wait for a GPU or for room before it is withdrawn: default, min, max.",
     )
     deadlines: Deadlines = Field(default=Deadlines(), description="How long each further phase of a launch may take.")
-    idle: Seconds | None = Field(default=None, description="End a server that has been idle for so long.")
+    idle: ProfileIdle | None = Field(
+        default=None,
+        description='A server that has been idle for so long ends, instead of what `c.GPUSpawner.idle` says; "never": '
+        "it does not.",
+    )
     apps: tuple[App, ...] = Field(default=(), description="Web applications to link to.")
     allow_gpu_nodes: bool = Field(
         default=False, description="Let servers without a GPU run on GPU nodes, tolerating their taint."

@@ -12,6 +12,7 @@ from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.idle import IdlePolicy
 from gpuspawner.names import LAUNCH_VARIABLES, USER_VARIABLES, expand, scope_of, variables_in
 from gpuspawner.pod_patch import PodPatch, gpus_in
 from gpuspawner.schema import Name, Schema, Seconds, SecretName, closest, nearest, problems_of
@@ -138,6 +139,7 @@ class Settings:
     off_peak: OffPeak | None
     cpu_rate: float
     fallback_after: int | None
+    idle: IdlePolicy | None
     notices: tuple[str, ...]
     profiles_by_user: bool = False
     """Whether profiles are worked out for each user; the catalog then has none until :func:`with_profiles`."""
@@ -234,6 +236,7 @@ class _Loader:
             off_peak=off_peak,
             cpu_rate=self._value("cpu_rate", _Rate, 0.0),
             fallback_after=self._value("fallback_after", Seconds | None, FALLBACK_AFTER),
+            idle=self._idle(),
             notices=(),
             profiles_by_user=callable(self.section.get("profiles")),
         )
@@ -255,6 +258,10 @@ class _Loader:
         if self.section.get("user_namespaces") is None:
             return None
         return self._model("user_namespaces", UserNamespaces) or UserNamespaces()
+
+    def _idle(self) -> IdlePolicy | None:
+        """An empty mapping is a policy, too: the defaults."""
+        return IdlePolicy() if self.section.get("idle") == {} else self._model("idle", IdlePolicy)
 
     def _check_keys(self) -> None:
         if self.inherited is None:

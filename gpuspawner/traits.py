@@ -161,6 +161,24 @@ class SpawnerTraits(LoggingConfigurable):
             c.GPUSpawner.fallback_after = "2m"
         """,
     ).tag(config=True)
+    idle = Dict(
+        allow_none=True,
+        default_value=None,
+        help="""When servers end that nobody uses. None: never, but for profiles with an ``idle`` of their own. ``{}``:
+        servers whose GPU is idle, by the rules of UCSD's DSMLP.
+
+        The use of a GPU is read from Prometheus where NVIDIA's DCGM exporter feeds it, or reported by notebook servers
+        with the extension ``gpuspawner.notebook``. Without either it is not known, and no server ends for it.
+
+        For example::
+
+            c.GPUSpawner.idle = {
+                "after": "30m",
+                "cpu_servers": "2h",
+                "prometheus": {"url": "http://prometheus.monitoring:9090"},
+            }
+        """,
+    ).tag(config=True)
     user_namespaces = Dict(
         allow_none=True,
         default_value=None,

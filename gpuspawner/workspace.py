@@ -144,6 +144,11 @@ class Workspace(Schema):
     )
     per_member: PerMember = Field(default=PerMember(), description="The most one member may hold here at once.")
     per_launch: PerLaunch = Field(default=PerLaunch(), description="The most one launch may ask for.")
+    idle_gpu: Literal["end", "downgrade", "keep"] = Field(
+        default="end",
+        description="What happens to a server whose GPU is idle, after its member was warned: it ends, it is started "
+        "again without its GPU on the same home (downgrade), or nothing (keep).",
+    )
     pod: PodPatch = Field(default_factory=dict, description="Patch of the pod for launches in this workspace.")
     budget: Budget | None = Field(default=None, description="Service units it may spend.")
     exceptions: tuple[LimitException, ...] = Field(default=(), description="Dated exceptions from the limits.")

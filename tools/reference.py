@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
 from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
+from gpuspawner.idle import Grace, IdlePolicy, Prometheus
 from gpuspawner.limits import LimitException, PerLaunch, PerMember
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
@@ -35,6 +36,9 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A dated exception (`exceptions`)", LimitException),
     ("A budget", Budget),
     ("What a budget carries over (`carry_over`)", CarryOver),
+    ("Idle servers (`idle`)", IdlePolicy),
+    ("Rest after work (`grace` of idle servers)", Grace),
+    ("Prometheus (`prometheus` of idle servers)", Prometheus),
     ("Storage", Storage),
     ("A shared volume (`volumes` of the storage)", SharedVolume),
     ("Scratch space (`scratch` of the storage)", Scratch),
@@ -44,10 +48,12 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
+_IDLE_TIMES = ("cpu_over", "after", "after_when_quiet", "never_in_first", "every", "silence", "min", "max")
 SHOWN: dict[str, Callable[[Any], str]] = {
     "memory": format_bytes,
+    "gpu_memory": format_bytes,
     "cpu": format_cores,
-    **dict.fromkeys(("runtime", "wait", *Deadlines.model_fields), format_duration),
+    **dict.fromkeys(("runtime", "wait", *Deadlines.model_fields, *_IDLE_TIMES), format_duration),
 }
 
 

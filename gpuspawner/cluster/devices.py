@@ -141,6 +141,14 @@ class Devices:
         matching = {device.key for device in self.matching(offer)} if held else set()
         return bool(held) and all(key in matching for key in held)
 
+    def shared(self, namespace: str, claims: Iterable[str]) -> bool | None:
+        """Whether some device that claims hold may be held by others, too; None where they are not known."""
+        held = [key for name in claims if (claim := self._claims.get((namespace, name))) for key in claim.held]
+        known = self._known()
+        if not held or any(key not in known for key in held):
+            return None
+        return any(known[key].variables["allowMultipleAllocations"] for key in held)
+
     def asked(self, namespace: str, claims: Iterable[str]) -> int:
         """How many devices claims ask for."""
         return sum(claim.count for name in claims if (claim := self._claims.get((namespace, name))))

@@ -7,10 +7,10 @@ from gpuspawner.catalog import GPUClass, Offer
 
 from .failures import count, plain
 from .inventory import Inventory
+from .use import share_of
 
 __all__ = ["partial_cards"]
 
-_SHARING = ("nvidia.com/gpu.sharing-strategy", "cloud.google.com/gke-gpu-sharing-strategy")
 _SLICING = ("nvidia.com/gpu.slices.gi", "cloud.google.com/gke-gpu-partition-size")
 
 
@@ -55,11 +55,10 @@ def _part(labels: Mapping[str, str], offer: Offer) -> str:
     product = labels.get(offer.label, "")
     if "-MIG-" in product or any(label in labels for label in _SLICING):
         return "a MIG slice"
-    sharing = next((value for label in _SHARING if (value := labels.get(label, "none")) not in ("none", "")), "")
-    replicas = labels.get("nvidia.com/gpu.replicas", "1")
-    if sharing or "-SHARED" in product or (replicas.isdecimal() and int(replicas) > 1):
-        return f"a share of a card ({plain(sharing)})" if sharing else "a share of a card"
-    return ""
+    sharing = share_of(labels, offer.resource, product)
+    if sharing is None:
+        return ""
+    return f"a share of a card ({plain(sharing)})" if sharing else "a share of a card"
 
 
 def _where(names: list[str]) -> str:

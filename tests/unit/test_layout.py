@@ -1,6 +1,7 @@
 """The layout is the architecture: imports point downward only. Read from the source, so that it cannot rot."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ PURE = [
     "cel",
     "devices",
     "schema",
+    "idle",
     "names",
     "storage",
     "pod_patch",
@@ -96,6 +98,18 @@ def test_a_pure_room_imports_only_what_is_below_it_and_does_no_io(name: str) -> 
 def test_the_cluster_knows_no_jupyterhub(name: str) -> None:
     assert not outside(name) & JUPYTERHUB
     assert not rooms(name) & {"spawner", "traits", "authenticator", "launcher", "web", "cli", "local"}
+
+
+@pytest.mark.parametrize("name", inside("activity"))
+def test_what_is_known_of_use_knows_no_jupyterhub(name: str) -> None:
+    assert not outside(name) & (JUPYTERHUB | KUBERNETES)
+    assert not rooms(name) & {"spawner", "traits", "authenticator", "launcher", "web", "cli", "local", "notebook"}
+
+
+@pytest.mark.parametrize("name", inside("notebook"))
+def test_the_extension_of_notebook_servers_needs_nothing_that_images_do_not_have(name: str) -> None:
+    assert not rooms(name)
+    assert outside(name) <= sys.stdlib_module_names | {"tornado", "pynvml"}
 
 
 @pytest.mark.parametrize("name", inside("migration"))
