@@ -34,7 +34,7 @@ from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, held_of, pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.recent import Recent
 from gpuspawner.request import LaunchRequest
-from gpuspawner.server_objects import LAUNCH, ServerObjects
+from gpuspawner.server_objects import ServerObjects
 from gpuspawner.waiting import MovedError, Wait, WaitingRoom
 
 __all__ = ["ForeignObjectError", "Launcher", "TooSlowError"]

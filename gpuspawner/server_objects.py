@@ -9,17 +9,15 @@ from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
+from gpuspawner.labels import LAUNCH
 from gpuspawner.pod import HUB_LABEL, Server, build_secret, pod_name
 from gpuspawner.provision import ForeignObjectError
 from gpuspawner.recent import Recent
 from gpuspawner.request import LaunchRequest
 
-__all__ = ["LAUNCH", "ServerObjects"]
+__all__ = ["ServerObjects"]
 
 logger = logging.getLogger(__name__)
-
-LAUNCH = "gpuspawner/launch"
-"""Annotation that tells the pods of two launches of one server apart."""
 
 Key = tuple[str, str]
 
