@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from gpuspawner.web.api import api_handlers
 from gpuspawner.web.static_files import StaticFiles, static_dir, static_version
 
 __all__ = ["handlers", "static_dir", "template_dir", "template_vars"]
@@ -11,9 +12,9 @@ template_dir = Path(__file__).parent / "templates"
 """Goes first into ``c.JupyterHub.template_paths``."""
 
 
-def handlers() -> list[tuple[str, type[Any], dict[str, Any]]]:
+def handlers() -> list[tuple[Any, ...]]:
     """What goes into ``c.JupyterHub.extra_handlers``; the paths are below ``/hub``."""
-    return [(r"/gpuspawner/static/(.*)", StaticFiles, {"path": str(static_dir)})]
+    return [(r"/gpuspawner/static/(.*)", StaticFiles, {"path": str(static_dir)}), *api_handlers()]
 
 
 def template_vars() -> dict[str, Any]:
