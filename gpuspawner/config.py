@@ -22,6 +22,7 @@ from gpuspawner.workspace import Workspace
 __all__ = [
     "DNS_NAME",
     "FALLBACK_AFTER",
+    "LEDGER_URL",
     "SECTION",
     "Connect",
     "OffPeak",
@@ -38,6 +39,7 @@ SECTION = "c.GPUSpawner"
 """How an administrator writes the section; every path begins with it."""
 DNS_NAME = "{pod_name}.{namespace}.svc.cluster.local"
 _RESERVED = {"any", "none"}
+LEDGER_URL = "sqlite:///gpuspawner.sqlite"
 FALLBACK_AFTER = 60
 """Seconds after which a launch moves to another class of its choice that has GPUs free."""
 
@@ -140,6 +142,7 @@ class Settings:
     cpu_rate: float
     fallback_after: int | None
     idle: IdlePolicy | None
+    ledger_url: str
     notices: tuple[str, ...]
     profiles_by_user: bool = False
     """Whether profiles are worked out for each user; the catalog then has none until :func:`with_profiles`."""
@@ -237,6 +240,7 @@ class _Loader:
             cpu_rate=self._value("cpu_rate", _Rate, 0.0),
             fallback_after=self._value("fallback_after", Seconds | None, FALLBACK_AFTER),
             idle=self._idle(),
+            ledger_url=self._ledger_url(),
             notices=(),
             profiles_by_user=callable(self.section.get("profiles")),
         )
@@ -262,6 +266,17 @@ class _Loader:
     def _idle(self) -> IdlePolicy | None:
         """An empty mapping is a policy, too: the defaults."""
         return IdlePolicy() if self.section.get("idle") == {} else self._model("idle", IdlePolicy)
+
+    def _ledger_url(self) -> str:
+        """What was found is not told in full: it may hold a password."""
+        url = self.section.get("ledger_url", LEDGER_URL)
+        if isinstance(url, str) and fullmatch("(sqlite|postgresql)([+][a-z0-9]+)?:.+", url):
+            return url
+        found = repr(url.partition(":")[0]) if isinstance(url, str) else f"a {type(url).__name__}"
+        self.problems.append(
+            f"{SECTION}.ledger_url: found {found}, allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+        return LEDGER_URL
 
     def _check_keys(self) -> None:
         if self.inherited is None:

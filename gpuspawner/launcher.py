@@ -29,7 +29,7 @@ from gpuspawner.config import Settings
 from gpuspawner.device_claim import build_claim_template
 from gpuspawner.errors import LaunchError
 from gpuspawner.labels import LAUNCH
-from gpuspawner.ledger import Ledger
+from gpuspawner.ledger.holds import Holds
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.recent import Recent
@@ -64,7 +64,7 @@ class _Launch:
 
 
 class Launcher:
-    """One for the whole hub: configuration, client, live view and ledger together.
+    """One for the whole hub: configuration, client, live view and holds together.
 
     Parameters
     ----------
@@ -103,13 +103,13 @@ class Launcher:
         self.objects = ServerObjects(
             self.client, self.view, settings, needed=self._is_launching, devices=self._devices, sleep=sleep
         )
-        self.ledger = Ledger()
+        self.holds = Holds()
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
         self._owned = owned
         self._clock = clock or (lambda: datetime.now(settings.timezone))
         self._monotonic = monotonic
-        self._room = WaitingRoom(self.view, self.ledger, settings, self._clock, monotonic)
+        self._room = WaitingRoom(self.view, self.holds, settings, self._clock, monotonic)
         self._pulls = Pulls()
         self._sleep = sleep
         self._launching: dict[Key, str] = {}
@@ -140,7 +140,7 @@ class Launcher:
 
     def usage(self) -> list[Held]:
         """What every server of the hub holds."""
-        return self.ledger.usage()
+        return self.holds.usage()
 
     def capacity(self) -> Capacity:
         """GPUs in all and free now."""
@@ -191,7 +191,7 @@ class Launcher:
             raise self._blind()
         key, settings = (request.user, request.server), settings or self.settings
         free = self._room.unclaimed(request, self.capacity())
-        granted = self.ledger.admit(lambda usage: admit(request, settings, usage, free, self.now()))
+        granted = self.holds.admit(lambda usage: admit(request, settings, usage, free, self.now()))
         self._room.admitted(granted)
         self._launching[key] = launch = uuid4().hex
         self._exits.pop(key, None)
@@ -332,7 +332,7 @@ class Launcher:
         """Delete the pod of one launch (None: of whichever is there) and what belongs to it, and end its hold."""
         gone = await self.objects.withdraw(key, launch, grace_seconds)
         if key not in self._launching:
-            self.ledger.release(key)
+            self.holds.release(key)
             if gone:
                 await self.objects.discard(key)
 
@@ -343,11 +343,11 @@ class Launcher:
             return
         key = held.key
         if gone or pod.ended:
-            self.ledger.pod_ended(key)
+            self.holds.pod_ended(key)
         else:
             landed = self.view.class_of(pod, self.settings.catalog, held.gpu_classes)
             classes = (landed,) if landed else held.gpu_classes
-            self.ledger.pod_runs(replace(held, gpu_classes=classes, ends=pod.ends))
+            self.holds.pod_runs(replace(held, gpu_classes=classes, ends=pod.ends))
         launch = pod.annotations.get(LAUNCH)
         if not gone and self.objects.appeared_late(pod):
             self._background(self._withdraw(key, launch))

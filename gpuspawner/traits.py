@@ -7,7 +7,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, Callable, Dict, Float, List, Unicode, Union, default
 from traitlets.config import LoggingConfigurable
 
-from gpuspawner.config import DNS_NAME, FALLBACK_AFTER
+from gpuspawner.config import DNS_NAME, FALLBACK_AFTER, LEDGER_URL
 
 __all__ = ["SpawnerTraits"]
 
@@ -210,6 +210,18 @@ class SpawnerTraits(LoggingConfigurable):
         For example::
 
             c.GPUSpawner.dns_name = "{pod_name}.{namespace}.svc.example.org"
+        """,
+    ).tag(config=True)
+    ledger_url = Unicode(
+        LEDGER_URL,
+        help="""Database of the ledger: what was used, held, charged and granted, and the audit log. A SQLite file,
+        relative to the hub's working directory as JupyterHub's own is, or PostgreSQL, which needs
+        ``pip install 'gpuspawner[postgresql]'``. It may be JupyterHub's own database on PostgreSQL, and several hubs
+        may share it, each with a ``hub_name`` of its own.
+
+        For example::
+
+            c.GPUSpawner.ledger_url = "postgresql://gpuspawner:secret@db.example.org/gpuspawner"
         """,
     ).tag(config=True)
     connect = Dict(

@@ -19,7 +19,7 @@ from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
 from gpuspawner.lease import end_of, granted_runtime
-from gpuspawner.ledger import Ledger
+from gpuspawner.ledger.holds import Holds
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
 
@@ -102,7 +102,7 @@ class WaitingRoom:
     def __init__(
         self,
         view: View,
-        ledger: Ledger,
+        holds: Holds,
         settings: Settings,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
@@ -110,7 +110,7 @@ class WaitingRoom:
         self.settings = settings
         self.monotonic = monotonic
         self._view = view
-        self._ledger = ledger
+        self._holds = holds
         self._clock = clock
         self._launches: dict[str, tuple[PodRecord, Granted]] = {}
         self._moving: dict[tuple[str, str], Granted] = {}
@@ -222,14 +222,14 @@ class WaitingRoom:
         capacity = replace(capacity, offers={**capacity.offers, **dict.fromkeys(tried, OfferCapacity())})
         asked = replace(request, gpu_classes=classes)
         try:
-            found = admit(asked, settings, self._ledger.usage(), capacity, self._clock())
+            found = admit(asked, settings, self._holds.usage(), capacity, self._clock())
         except DeniedError:
             return None
         fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)
         if not fits and not (hopeless and found.placements != granted.placements):
             return None
         self.admitted(found)
-        return self._ledger.admit(lambda usage: found)
+        return self._holds.admit(lambda usage: found)
 
     def _waiting(self, resource: str) -> Iterable[tuple[str, Granted]]:
         """The launches whose pods wait for this resource, in the order in which they were made."""

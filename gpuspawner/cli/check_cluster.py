@@ -13,7 +13,7 @@ from gpuspawner.cluster.partial_cards import partial_cards
 from gpuspawner.cluster.prospects import Choice, Prospects
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
-from gpuspawner.ledger import Ledger
+from gpuspawner.ledger.holds import Holds
 from gpuspawner.pod import COMPONENT, HUB_LABEL
 from gpuspawner.waiting import WaitingRoom
 
@@ -28,7 +28,7 @@ class Look:
     def __init__(self, settings: Settings, view: View) -> None:
         prospects = Prospects(settings)
         self.scope = _scope(view)
-        room = WaitingRoom(view, Ledger(), settings, lambda: datetime.now(settings.timezone))
+        room = WaitingRoom(view, Holds(), settings, lambda: datetime.now(settings.timezone))
         answers = prospects.of(view.inventory, room.expected)
         self.rows = list(_rows(settings, answers))
         self.misconfigured = sum(answer.state is State.MISCONFIGURED for answer in answers.values())

@@ -12,7 +12,7 @@ from small_hub import ask
 from gpuspawner.admission import Capacity, Held, admit
 from gpuspawner.config import load_settings
 from gpuspawner.errors import BadRequestError, DeniedError
-from gpuspawner.ledger import Ledger
+from gpuspawner.ledger.holds import Holds
 from gpuspawner.request import LaunchRequest
 
 NOTHING = Capacity()
@@ -51,7 +51,7 @@ class Launches(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.hub = load_settings(LIMITED)
-        self.ledger = Ledger()
+        self.holds = Holds()
         self.day = date(2026, 11, 1)
         self.running: dict[tuple[str, str], Held] = {}
 
@@ -76,9 +76,9 @@ class Launches(RuleBasedStateMachine):
             request = ask(self.hub, options, user=user, server=server, now=self.now)
         except BadRequestError:  # the class is not granted on this day
             return
-        before = self.ledger.usage()
+        before = self.holds.usage()
         try:
-            granted = self.ledger.admit(lambda usage: admit(request, self.hub, usage, NOTHING, self.now))
+            granted = self.holds.admit(lambda usage: admit(request, self.hub, usage, NOTHING, self.now))
         except DeniedError as error:
             self.check_denial(before, request, error)
             return
@@ -86,7 +86,7 @@ class Launches(RuleBasedStateMachine):
         self.check(workspace)
 
     def check_denial(self, before: list[Held], request: LaunchRequest, error: DeniedError) -> None:
-        assert self.ledger.usage() == before, "a denial holds nothing"
+        assert self.holds.usage() == before, "a denial holds nothing"
         assert self.exceeds(before, request), error.sentence
 
     def exceeds(self, usage: list[Held], request: LaunchRequest) -> bool:
@@ -132,7 +132,7 @@ class Launches(RuleBasedStateMachine):
         one = self.running[key]
         landed = replace(one, gpu_classes=one.gpu_classes[-1:])
         self.running[key] = landed
-        self.ledger.pod_runs(landed)
+        self.holds.pod_runs(landed)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), seen=st.booleans())
@@ -140,9 +140,9 @@ class Launches(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.running)))
         del self.running[key]
         if seen:
-            self.ledger.pod_ended(key)
-        self.ledger.release(key)
-        self.ledger.pod_ended(key)
+            self.holds.pod_ended(key)
+        self.holds.release(key)
+        self.holds.pod_ended(key)
 
     @rule(days=st.integers(1, 3))
     def days_pass(self, days: int) -> None:
@@ -151,14 +151,14 @@ class Launches(RuleBasedStateMachine):
     @rule()
     def restart_the_hub(self) -> None:
         """A new hub counts the pods that run."""
-        self.ledger = Ledger()
+        self.holds = Holds()
         for one in self.running.values():
-            self.ledger.pod_runs(one)
+            self.holds.pod_runs(one)
 
     @invariant()
-    def the_ledger_counts_what_runs(self) -> None:
+    def the_holds_count_what_runs(self) -> None:
         if hasattr(self, "running"):
-            by_key = sorted(self.ledger.usage(), key=lambda one: one.key)
+            by_key = sorted(self.holds.usage(), key=lambda one: one.key)
             assert by_key == sorted(self.running.values(), key=lambda one: one.key)
 
 

@@ -37,7 +37,8 @@ PURE = [
     "request",
     "checks",
     "admission",
-    "ledger",
+    "ledger.records",
+    "ledger.holds",
     "server",
     "labels",
     "lease",
@@ -51,7 +52,7 @@ PURE = [
 PURE_IMPORTS = {
     "collections", "contextlib", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "hashlib", "itertools",
     "json", "re", "typing", "zoneinfo", "copy", "math", "functools", "enum", "operator", "bisect", "string",
-    "types", "pydantic", "pydantic_core",
+    "types", "uuid", "pydantic", "pydantic_core",
 }  # fmt: skip
 JUPYTERHUB = {"jupyterhub", "oauthenticator", "nativeauthenticator", "traitlets"}
 KUBERNETES = {"kubernetes", "kubernetes_asyncio"}
@@ -82,6 +83,12 @@ def rooms(name: str) -> set[str]:
     return found - {name.partition(".")[0]}
 
 
+def modules(name: str) -> set[str]:
+    """The modules of gpuspawner that a module imports from."""
+    named = {f"gpuspawner.{one}" for one in MODULES}
+    return {one if one in named else one.rpartition(".")[0] for one in imports(name) if one.startswith("gpuspawner.")}
+
+
 def inside(room: str) -> list[str]:
     return [name for name in MODULES if name.partition(".")[0] == room]
 
@@ -89,7 +96,7 @@ def inside(room: str) -> list[str]:
 @pytest.mark.parametrize("name", PURE)
 def test_a_pure_room_imports_only_what_is_below_it_and_does_no_io(name: str) -> None:
     below = PURE[: PURE.index(name)]
-    assert rooms(name) <= set(below)
+    assert modules(name) <= {f"gpuspawner.{one}" for one in below}
     configuration = {"traitlets"} if name == "config" else set()
     assert outside(name) <= PURE_IMPORTS | configuration
 
@@ -110,6 +117,12 @@ def test_what_is_known_of_use_knows_no_jupyterhub(name: str) -> None:
 def test_the_extension_of_notebook_servers_needs_nothing_that_images_do_not_have(name: str) -> None:
     assert not rooms(name)
     assert outside(name) <= sys.stdlib_module_names | {"tornado", "pynvml"}
+
+
+@pytest.mark.parametrize("name", inside("ledger"))
+def test_the_ledger_knows_neither_jupyterhub_nor_the_cluster(name: str) -> None:
+    assert not outside(name) & (JUPYTERHUB | KUBERNETES)
+    assert rooms(name) <= {one.partition(".")[0] for one in PURE}
 
 
 @pytest.mark.parametrize("name", inside("migration"))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from gpuspawner.admission import Granted, Held
 
-__all__ = ["Ledger"]
+__all__ = ["Holds"]
 
 Key = tuple[str, str]
 
 
-class Ledger:
+class Holds:
     """Usage by user name and server name. Not thread-safe: one hub, one event loop."""
 
     def __init__(self) -> None:

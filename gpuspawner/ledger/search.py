@@ -1,0 +1,83 @@
+"""Pages of the ledger's history, newest first; each page begins after the last row of the one before."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, literal, select, tuple_
+
+from gpuspawner.errors import BadRequestError
+from gpuspawner.ledger.models import Words
+from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Page, Session, SessionFilter
+from gpuspawner.ledger.rows import AUDIT, SESSIONS, columns, named, session_of
+
+__all__ = ["LONGEST_PAGE", "audit", "sessions"]
+
+LONGEST_PAGE = 1000
+"""Rows."""
+_ALIKE = ("user", "workspace", "profile", "gpu_class", "actor", "action")
+
+
+def sessions(connection: Connection, where: SessionFilter, after: str | None, limit: int) -> Page[Session]:
+    """The sessions of a filter, the last opened first.
+
+    Raises
+    ------
+    BadRequestError
+        Where ``after`` is not the ``next`` of a page.
+    """
+    conditions = _conditions(SESSIONS, SESSIONS.c.opened, where)
+    if where.settled is not None:
+        conditions.append(SESSIONS.c.charged.is_not(None) if where.settled else SESSIONS.c.charged.is_(None))
+    rows, following = _page(connection, SESSIONS, Session, conditions, (SESSIONS.c.opened, SESSIONS.c.id), after, limit)
+    return Page(tuple(map(session_of, rows)), following)
+
+
+def audit(connection: Connection, where: AuditFilter, after: str | None, limit: int) -> Page[AuditEntry]:
+    """The entries of a filter, the newest first; raises as :func:`sessions`."""
+    conditions = _conditions(AUDIT, AUDIT.c.at, where)
+    rows, following = _page(connection, AUDIT, AuditEntry, conditions, (AUDIT.c.at, AUDIT.c.seq), after, limit)
+    return Page(tuple(AuditEntry(**named(row, AuditEntry)) for row in rows), following)
+
+
+def _conditions(table: Table, time: Column[datetime], where: SessionFilter | AuditFilter) -> list[ColumnElement[bool]]:
+    wanted = {name: getattr(where, name, None) for name in _ALIKE}
+    conditions = [table.c[name] == value for name, value in wanted.items() if value is not None]
+    if where.hub != EVERY_HUB:
+        conditions.append(table.c.hub == where.hub)
+    if where.since is not None:
+        conditions.append(time >= where.since)
+    if where.until is not None:
+        conditions.append(time < where.until)
+    return conditions
+
+
+def _page(
+    connection: Connection,
+    table: Table,
+    record: type,
+    conditions: list[ColumnElement[bool]],
+    order: tuple[Column[Any], Column[Any]],
+    after: str | None,
+    limit: int,
+) -> tuple[list[Any], str | None]:
+    """The rows of a page, and the place of its last one if more follow: its time and what tells it from others then."""
+    limit = max(1, min(limit, LONGEST_PAGE))
+    time, key = order
+    if after is not None:
+        at, mark = _place(after, key)
+        conditions = [*conditions, tuple_(time, key) < tuple_(literal(at, time.type), literal(mark, key.type))]
+    found = select(*columns(table, record), time.label("place_time"), key.label("place_key")).where(*conditions)
+    rows = list(connection.execute(found.order_by(time.desc(), key.desc()).limit(limit + 1)))
+    following = f"{rows[limit - 1].place_time.isoformat()}~{rows[limit - 1].place_key}" if len(rows) > limit else None
+    return rows[:limit], following
+
+
+def _place(after: str, key: Column[Any]) -> tuple[datetime, Any]:
+    at, _, mark = after.partition("~")
+    try:
+        time = datetime.fromisoformat(at)
+        if time.tzinfo is not None:
+            return time, mark if isinstance(key.type, Words) else int(mark)
+    except ValueError:
+        pass
+    raise BadRequestError(f"{after!r} is not where a page begins.", "Begin with the first page.")
