@@ -1,9 +1,10 @@
 """May it start? A pure decision over the request, the limits, what is held, and what is free; with its trace."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from gpuspawner.budget import Accounts
 from gpuspawner.catalog import Catalog, Offer
 from gpuspawner.checks import (
     QUOTA,
@@ -19,6 +20,8 @@ from gpuspawner.checks import (
 )
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
+from gpuspawner.payment import Payment, budget_checks, payment_of
+from gpuspawner.pricing import Price
 from gpuspawner.quantity import say_gpus
 from gpuspawner.request import LaunchRequest, grants
 from gpuspawner.trace import Check
@@ -55,17 +58,24 @@ class Granted:
     """A launch that may start.
 
     ``placements`` share one resource name, or are all of device classes, in order of preference; empty without GPU.
-    ``checks`` are the trace of the decision.
+    ``checks`` are the trace of the decision. ``cost`` micro-units are held for it, what it may cost at most on any
+    class of ``price``, the tariff it is charged by. The request's ``runtime`` is what that pays for.
     """
 
     request: LaunchRequest
     placements: tuple[Placement, ...]
     checks: tuple[Check, ...] = field(default=(), compare=False, repr=False)
+    cost: int = 0
+    price: Price = field(default=Price(), compare=False)
 
     @property
     def gpu_classes(self) -> tuple[str, ...]:
         """The classes it may land on."""
         return tuple(dict.fromkeys(placement.gpu_class for placement in self.placements))
+
+    def pays_for(self, gpu_class: str) -> bool:
+        """Whether what is held for it covers this class, too."""
+        return gpu_class in self.price.rates or not self.price.rates
 
     @property
     def held(self) -> Held:
@@ -79,34 +89,49 @@ class Decision:
     """What was decided on a launch, and every limit that was looked at.
 
     ``room`` are the GPU classes, of those it may take, that have room for it. ``refusal`` is None where it may start.
-    ``allowed_from`` is then when it might, None where nobody can know.
+    ``allowed_from`` is then when it might, None where nobody can know. ``payment`` is what it approves.
     """
 
     checks: tuple[Check, ...]
+    payment: Payment
     room: tuple[str, ...] = ()
     refusal: DeniedError | None = None
     allowed_from: datetime | None = None
 
 
 def admit(
-    request: LaunchRequest, settings: Settings, usage: Iterable[Held], capacity: Capacity, now: datetime
+    request: LaunchRequest,
+    settings: Settings,
+    usage: Iterable[Held],
+    capacity: Capacity,
+    now: datetime,
+    accounts: Accounts | None = None,
 ) -> Granted:
     """Decide on a checked request, given what every server of the hub holds, starting ones included.
+
+    Without ``accounts`` no budget is looked at. Of several classes a launch may land on those that its budgets cover,
+    and what is held for it is the cost of the dearest of these.
 
     Raises
     ------
     DeniedError
         Naming the limit that refuses it, what is used of it, and what to do next; with the trace of the decision.
     """
-    decision = decide(request, settings, usage, capacity, now)
+    decision = decide(request, settings, usage, capacity, now, accounts)
     if decision.refusal is not None:
         raise decision.refusal
     placements = _place(request, decision.room, settings.catalog, capacity) if request.gpus else ()
-    return Granted(request, placements, decision.checks)
+    payment = decision.payment
+    return Granted(replace(request, runtime=payment.runtime), placements, decision.checks, payment.cost, payment.price)
 
 
 def decide(
-    request: LaunchRequest, settings: Settings, usage: Iterable[Held], capacity: Capacity, now: datetime
+    request: LaunchRequest,
+    settings: Settings,
+    usage: Iterable[Held],
+    capacity: Capacity,
+    now: datetime,
+    accounts: Accounts | None = None,
 ) -> Decision:
     """As :func:`admit`, without raising: for whoever wants to know why."""
     workspace = settings.workspaces[request.workspace]
@@ -121,16 +146,23 @@ def decide(
         name: judge([quota_limit(name, request.gpus, workspace, settings, here)], settings, now)
         for name in request.gpu_classes
     }
+    covered = request.gpu_classes
+    if accounts is not None:
+        bills = {name: budget_checks(request, name, settings, accounts, now) for name in by_class or (None,)}
+        checks += bills.pop(None, [])
+        covered = tuple(name for name in by_class if all(check.allowed for check in bills[name]))
+        by_class = {name: [*found, *bills[name]] for name, found in by_class.items()}
+    payment = payment_of(request, covered, settings, accounts, now)
     room = tuple(name for name, found in by_class.items() if all(check.allowed for check in found))
     trace = (*checks, *(check for found in by_class.values() for check in found))
     refused = [check for check in checks if not check.allowed]
     if refused:
         first = refused[0]
-        return Decision(trace, room, DeniedError(first.reason, first.remedy, checks=trace), _all_from(refused))
+        return Decision(trace, payment, room, DeniedError(first.reason, first.remedy, checks=trace), _all_from(refused))
     if by_class and not room:
         refusal, since = _no_room(request, settings, by_class, here, capacity, now)
-        return Decision(trace, room, DeniedError(refusal.reason, refusal.remedy, checks=trace), since)
-    return Decision(trace, room)
+        return Decision(trace, payment, room, DeniedError(refusal.reason, refusal.remedy, checks=trace), since)
+    return Decision(trace, payment, room)
 
 
 def _all_from(refused: Iterable[Check]) -> datetime | None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from gpuspawner.period import Period, days_that_count, first_day, midnight, next_first_day, period_of
+from gpuspawner.period import Period, first_day, midnight, next_first_day, period_of
 from gpuspawner.pricing import Price, micro_of
 from gpuspawner.workspace import Budget, Workspace
 
@@ -185,7 +185,7 @@ class Accounts:
             if budget.carry_over is not None:
                 first = date.min
             elif budget.renews == "rolling":
-                first -= timedelta(days=2 * days_that_count(budget))
+                first -= timedelta(days=2 * budget.window)
             days.append(max(first, workspace.starts or date.min))
         return None if min(days) == date.min else midnight(min(days), self._timezone)
 
@@ -299,7 +299,7 @@ class Accounts:
     def when(self, workspace: str, user: str | None, cost: int, now: datetime) -> datetime | None:
         """When so much will be left of one account if nothing else is spent and no hold ends; None: never."""
         budget = self._workspaces[workspace].budget
-        steps = max(_LOOK_AHEAD, days_that_count(budget) if budget else 0) + 1
+        steps = max(_LOOK_AHEAD, budget.window if budget else 0) + 1
         at = now
         for _ in range(steps):
             account = self._account((workspace, user), at, at)
@@ -344,7 +344,7 @@ class Accounts:
         renews = None if budget.renews == "never" else period.ends
         if budget.renews == "rolling":
             used = [one for one in counted if book.used(one)]
-            renews = midnight(min(used) + timedelta(days=days_that_count(budget)), self._timezone) if used else None
+            renews = midnight(min(used) + timedelta(days=budget.window), self._timezone) if used else None
         return Account(
             period=period,
             allowance=allowance,
@@ -375,7 +375,7 @@ class Accounts:
             days = set(_every(budget, min(first_day(budget, begin, self._timezone), day), max(days)))
         elif budget.renews == "rolling":
             earliest = min([day, *(first_day(budget, grant.at, self._timezone) for grant in grants)])
-            days = {one for one in days if one > earliest - timedelta(days=2 * days_that_count(budget))}
+            days = {one for one in days if one > earliest - timedelta(days=2 * budget.window)}
         for one in sorted(days):
             before = sum(own for other, own in history.own.items() if _counts(budget, other, one))
             base, used = max(0, allowance + carried - before), book.used(one)
@@ -413,7 +413,7 @@ def _cap(budget: Budget, user: str | None) -> int:
 
 def _counts(budget: Budget, one: date, day: date) -> bool:
     """Whether what was opened on one first day counts on another: in the same period, or on one of the last days."""
-    return one == day or (budget.renews == "rolling" and day - timedelta(days=days_that_count(budget)) < one < day)
+    return one == day or (budget.renews == "rolling" and day - timedelta(days=budget.window) < one < day)
 
 
 def _every(budget: Budget, first: date, last: date) -> Iterator[date]:

@@ -25,6 +25,7 @@ __all__ = [
     "member_limits",
     "offer_checks",
     "open_check",
+    "place_of",
     "possible_from",
     "quota_limit",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from gpuspawner.admission import Availability, Capacity, Granted, Held, admit
+from gpuspawner.budget import Accounts
 from gpuspawner.catalog import uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
 from gpuspawner.cluster.deadlines import TooSlowError
@@ -104,6 +105,7 @@ class Launcher:
             self.client, self.view, settings, needed=self._is_launching, devices=self._devices, sleep=sleep
         )
         self.holds = Holds()
+        self.accounts = Accounts(settings.workspaces, settings.timezone)
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
         self._owned = owned
@@ -191,7 +193,7 @@ class Launcher:
             raise self._blind()
         key, settings = (request.user, request.server), settings or self.settings
         free = self._room.unclaimed(request, self.capacity())
-        granted = self.holds.admit(lambda usage: admit(request, settings, usage, free, self.now()))
+        granted = self.holds.admit(lambda usage: admit(request, settings, usage, free, self.now(), self.accounts))
         self._room.admitted(granted)
         self._launching[key] = launch = uuid4().hex
         self._exits.pop(key, None)

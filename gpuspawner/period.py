@@ -6,9 +6,7 @@ from zoneinfo import ZoneInfo
 
 from gpuspawner.workspace import Budget, Workspace
 
-__all__ = ["Period", "days_that_count", "first_day", "midnight", "next_first_day", "period_of"]
-
-_ROLLING = 7
+__all__ = ["Period", "first_day", "midnight", "next_first_day", "period_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ def period_of(budget: Budget, at: datetime, timezone: ZoneInfo, workspace: Works
     first = first_day(budget, at, timezone)
     following = next_first_day(budget, first)
     if budget.renews == "rolling":
-        first -= timedelta(days=days_that_count(budget) - 1)
+        first -= timedelta(days=budget.window - 1)
     if budget.renews == "never" and workspace.ends is not None:
         following = workspace.ends + timedelta(days=1)
     begins = workspace.starts if first == date.min else first
@@ -41,11 +39,6 @@ def period_of(budget: Budget, at: datetime, timezone: ZoneInfo, workspace: Works
 def midnight(day: date, timezone: ZoneInfo) -> datetime:
     """When a day begins, in UTC. Where the clocks skip its midnight, that is when they do."""
     return datetime.combine(day, time(), timezone).astimezone(UTC)
-
-
-def days_that_count(budget: Budget) -> int:
-    """How many days of a rolling budget count, today included."""
-    return budget.days or _ROLLING
 
 
 def first_day(budget: Budget, at: datetime, timezone: ZoneInfo) -> date:

@@ -3,34 +3,16 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from gpuspawner.config import Settings
+from gpuspawner.quantity import MICRO, micro_of, say_units
 
 __all__ = ["MICRO", "OffPeakHours", "Price", "micro_of", "price_of", "say_units"]
 
-MICRO = 1_000_000
-"""Micro-units in a service unit (SU). All money is a whole number of micro-units."""
-
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MILLI = 1000
-
-
-def micro_of(units: float) -> int:
-    """Micro-units of an amount written in service units, to the nearest."""
-    return round(Decimal(str(units)) * MICRO)
-
-
-def say_units(micro: int, *, up: bool = False) -> str:
-    """``"2.5 SU"``: hundredths at most, rounded down, as what somebody has; ``up`` rounds up, as what something takes.
-
-    So what costs more than is left also reads as more.
-    """
-    hundredths, rest = divmod(micro, MICRO // 100)
-    whole, part = divmod(hundredths + (1 if up and rest else 0), 100)
-    return f"{whole:,}.{part:02}".rstrip("0").removesuffix(".") + " SU"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,22 @@ import re
 from decimal import ROUND_UP, Context, Decimal
 
 __all__ = [
+    "MICRO",
     "format_bytes",
     "format_cores",
     "format_duration",
+    "micro_of",
     "parse_duration",
     "parse_quantity",
     "say_cores",
     "say_gpus",
     "say_memory",
     "say_servers",
+    "say_units",
 ]
+
+MICRO = 1_000_000
+"""Micro-units in a service unit (SU). All money is a whole number of micro-units."""
 
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _SUFFIXES: dict[str, Decimal] = {
@@ -138,3 +144,18 @@ def say_memory(count: int | float) -> str:
 def say_servers(count: int | float) -> str:
     """``"1 server"``, ``"2 servers"``."""
     return f"{format_cores(count)} server{'' if count == 1 else 's'}"
+
+
+def micro_of(units: float) -> int:
+    """Micro-units of an amount written in service units, to the nearest."""
+    return round(Decimal(str(units)) * MICRO)
+
+
+def say_units(micro: int, *, up: bool = False) -> str:
+    """``"2.5 SU"``: hundredths at most, rounded down, as what somebody has; ``up`` rounds up, as what something takes.
+
+    So what costs more than is left also reads as more.
+    """
+    hundredths, rest = divmod(micro, MICRO // 100)
+    whole, part = divmod(hundredths + (1 if up and rest else 0), 100)
+    return f"{whole:,}.{part:02}".rstrip("0").removesuffix(".") + " SU"

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gpuspawner.quantity import format_duration, say_cores, say_gpus, say_memory, say_servers
+from gpuspawner.quantity import format_duration, micro_of, say_cores, say_gpus, say_memory, say_servers, say_units
 
 __all__ = ["Check", "Unit", "midnight", "say_time"]
 
@@ -20,6 +20,7 @@ class Unit(StrEnum):
     CORES = "cores"
     BYTES = "bytes"
     SECONDS = "seconds"
+    UNITS = "service units"
     NAMES = "names"
     DAY = "day"
 
@@ -41,6 +42,7 @@ _WORDS: Mapping[Unit, Callable[[float], str]] = {
     Unit.CORES: say_cores,
     Unit.BYTES: say_memory,
     Unit.SECONDS: lambda seconds: format_duration(int(seconds)),
+    Unit.UNITS: lambda units: say_units(micro_of(units)),
 }
 
 

@@ -202,7 +202,8 @@ class WaitingRoom:
     def alternatives(self, request: LaunchRequest, granted: Granted) -> list[Offer]:
         """The offers of a request's classes that its pod does not wait for."""
         tried = {placement.offer for placement in granted.placements}
-        classes = (self.settings.catalog.gpu_classes[name] for name in request.gpu_classes)
+        names = filter(granted.pays_for, request.gpu_classes)
+        classes = (self.settings.catalog.gpu_classes[name] for name in names)
         return [offer for gpu_class in classes for offer in gpu_class.accepts if offer not in tried]
 
     def elsewhere(
@@ -213,18 +214,19 @@ class WaitingRoom:
         It is held from now on, in place of the other. ``hopeless`` are classes that no node can satisfy: instead of
         them, a class that is taken will do as well. None where there is no such grant.
         """
-        classes = tuple(name for name in request.gpu_classes if name not in hopeless)
+        classes = tuple(name for name in request.gpu_classes if name not in hopeless and granted.pays_for(name))
         others = self.alternatives(replace(request, gpu_classes=classes), granted)
         if not others:
             return None
         tried = {placement.offer for placement in granted.placements}
         capacity = self.unclaimed(request, self._view.capacity(self.settings.catalog))
         capacity = replace(capacity, offers={**capacity.offers, **dict.fromkeys(tried, OfferCapacity())})
-        asked = replace(request, gpu_classes=classes)
+        asked = replace(granted.request, gpu_classes=classes)
         try:
             found = admit(asked, settings, self._holds.usage(), capacity, self._clock())
         except DeniedError:
             return None
+        found = replace(found, cost=granted.cost, price=granted.price)
         fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)
         if not fits and not (hopeless and found.placements != granted.placements):
             return None

@@ -16,6 +16,7 @@ __all__ = ["Budget", "CarryOver", "ClaimRule", "Workspace", "memberships"]
 
 EVERYONE = "*"
 DEFAULT_WORKSPACE = "everyone"
+_ROLLING = 7
 
 
 class ClaimRule(Schema):
@@ -93,6 +94,11 @@ class Budget(Schema):
         description="A launch that costs more than is left is refused; or it may start all the same and ends when the "
         "budget is used up.",
     )
+
+    @property
+    def window(self) -> int:
+        """How many days count, today included, where it is rolling."""
+        return self.days or _ROLLING
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -36,6 +36,8 @@ PURE = [
     "budget",
     "request",
     "checks",
+    "payment",
+    "estimate",
     "admission",
     "ledger.records",
     "ledger.holds",
