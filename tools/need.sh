@@ -1,10 +1,13 @@
 #!/bin/sh
 # need.sh chromium kubectl postgresql: programs of the test suite that no Python package holds; installs them where it may.
 set -eu
+PATH=$PATH:/usr/sbin
 
 package_of() {
     case $1 in
+        apache2) echo apache2-bin ;;
         kubectl) echo kubernetes-client ;;
+        shibd) echo libapache2-mod-shib ;;
         *) echo "$1" ;;
     esac
 }
