@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 
 # The whole suite on the newest JupyterHub, then what touches the hub once more on the last 5.x.
 test: $(VENV)/.test $(VENV_JH5)/.test
-	@sh tools/need.sh apache2 chromium kubectl postgresql prometheus shibd xmlsec1
+	@sh tools/need.sh apache2 chromium kubectl postgresql prometheus shibd slapd xmlsec1
 	$(BIN)/pytest
 	$(VENV_JH5)/bin/pytest tests/hub tests/logins
 

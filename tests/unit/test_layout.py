@@ -23,9 +23,6 @@ PURE = [
     "devices",
     "schema",
     "idle",
-    "roles",
-    "roster",
-    "membership",
     "names",
     "storage",
     "pod_patch",
@@ -57,7 +54,7 @@ PURE = [
 PURE_IMPORTS = {
     "collections", "contextlib", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "hashlib", "itertools",
     "json", "re", "typing", "zoneinfo", "copy", "math", "functools", "enum", "operator", "bisect", "string",
-    "types", "uuid", "pydantic", "pydantic_core", "csv", "io",
+    "types", "uuid", "pydantic", "pydantic_core",
 }  # fmt: skip
 JUPYTERHUB = {"jupyterhub", "oauthenticator", "nativeauthenticator", "traitlets"}
 KUBERNETES = {"kubernetes", "kubernetes_asyncio"}
