@@ -1,9 +1,11 @@
 """Login -> workspaces: any JupyterHub authenticator, which then also keeps the groups of the workspaces up to date."""
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from importlib.metadata import entry_points
 from types import new_class
 from typing import Any
 
@@ -12,21 +14,23 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.user import User
 from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import object_session
-from traitlets.utils.importstring import import_item
 
 from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.schema import nearest
-from gpuspawner.workspace import ClaimRule, Workspace
+from gpuspawner.groups import Groups, has_role, wanted_groups
+from gpuspawner.login_facts import authenticator_named
+from gpuspawner.membership import Login, addresses_in
+from gpuspawner.membership_log import MembershipLog
+from gpuspawner.roles import Role, role_specs
+from gpuspawner.rosters import Rosters
 
 __all__ = ["WorkspaceAuthenticator", "claims_of", "current_workspaces", "managed_workspaces", "with_workspaces"]
-
-ENTRY_POINTS = "jupyterhub.authenticators"
 
 # Where authenticators keep what the identity provider said, inside auth_state. LTI 1.3's auth_state is the claims.
 PROFILES = ("oauth_user", "cilogon_user", "user_attributes")
 SECRET_WORDS = ("token", "password", "secret")
+_AT_ONCE = 200
 
 
 def with_workspaces(base: type[Authenticator] | str) -> type[Authenticator]:
@@ -43,28 +47,12 @@ def with_workspaces(base: type[Authenticator] | str) -> type[Authenticator]:
 
     Raises :exc:`ConfigurationError` where ``base`` is no authenticator.
     """
-    found = _named(base) if isinstance(base, str) else base
+    found = authenticator_named(base) if isinstance(base, str) else base
     if isinstance(found, type) and issubclass(found, WorkspaceAuthenticator):
         return found
     if isinstance(found, type) and issubclass(found, Authenticator):
         return _subclass(found)
     raise ConfigurationError([f"with_workspaces: found {base!r}, allowed: an Authenticator class or its name"])
-
-
-def _named(name: str) -> object:
-    installed = {entry.name.lower(): entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name.lower() in installed:
-        return installed[name.lower()].load()
-    if "." in name:
-        try:
-            return import_item(name)
-        except ImportError as error:
-            raise ConfigurationError([f"with_workspaces: cannot import {name!r}: {error}"]) from error
-    known = ", ".join(sorted(installed))
-    hint = nearest(name, installed)
-    raise ConfigurationError(
-        [f"with_workspaces: no authenticator is called {name!r}{hint}" + ("" if known in hint else f" Known: {known}")]
-    )
 
 
 @cache
@@ -76,17 +64,20 @@ def _subclass(base: type[Authenticator]) -> type[Authenticator]:
 class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is untyped
     """What :func:`with_workspaces` adds in front of an authenticator.
 
-    A workspace's members are in the JupyterHub group of the workspace's name, where administrators see them. This class
-    writes those groups itself and leaves ``manage_groups`` as it is, because ``manage_groups`` would replace *all*
-    groups of a user at each login and forbid ``JupyterHub.load_groups``. So every other group is left alone, whoever
-    made it. A group that is named as a workspace is the workspace's, whoever made it: its rules decide who is in it. An
-    authenticator with ``manage_groups`` of its own keeps it: the workspaces are added to the groups it returns.
+    A workspace's members are in the JupyterHub group of the workspace's name, where administrators see them; its
+    managers and auditors, and the administrators, are in groups of their own (see :mod:`gpuspawner.roles`), whose roles
+    JupyterHub's REST API obeys. This class writes those groups itself and leaves ``manage_groups`` as it is, because
+    ``manage_groups`` would replace *all* groups of a user at each login and forbid ``JupyterHub.load_groups``. So every
+    other group is left alone, whoever made it. A group that is named as a workspace is the workspace's, whoever made
+    it: its rules decide who is in it. An authenticator with ``manage_groups`` or ``manage_roles`` of its own keeps it:
+    ours are added to the groups and roles it returns.
 
-    Memberships are computed from the rules at every login and every refresh of a login:
+    Memberships are computed from the rules at the start of the hub, at every login and every refresh of a login:
 
-    - by ``"*"`` and by name: always as they are now;
+    - by ``"*"``, by name and by user names on a roster: always as they are now;
     - by claim: as the login's claims say. A refresh that brings none (most authenticators do not refresh, and
       ``auth_state`` is rarely stored) changes nothing: unknown is not "has left". Claims themselves are not stored;
+    - by e-mail address: as by claim; for rosters the verified addresses are remembered until the hub ends;
     - by date: a member enters the group with the first login, also before the workspace starts, and leaves it once the
       workspace has ended. Launches ask :func:`current_workspaces`, which counts open workspaces only and needs no
       refresh to see that one has ended.
@@ -96,14 +87,27 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
 
     workspace_settings: Settings
     """The configuration of :class:`GPUSpawner`; a mistake in it stops the hub when the authenticator is made."""
+    workspace_log: MembershipLog
+    """Every change of membership; subscribe to it."""
+    workspace_rosters: Rosters
+    roster_interval = 5.0
+    """Seconds between two looks at the rosters."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         spawner_class = getattr(self.parent, "spawner_class", None)
-        self.workspace_settings = load_settings(
+        self.workspace_settings = settings = load_settings(
             section_of(self.config), spawner_class.class_trait_names() if spawner_class else None
         )
+        self.workspace_rosters = Rosters(settings.rosters(), self._normalized)
+        self.workspace_rosters.read()
+        self._groups = Groups(settings)
+        self.workspace_log = MembershipLog(self._groups.names, lambda: self.workspace_clock())
         self._newcomers: dict[str, frozenset[str]] = {}
+        self._addresses: dict[str, frozenset[str]] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._started = False
+        self._managed_roles: list[dict[str, Any]] = []
 
     @classmethod
     def section_names(cls) -> list[str]:
@@ -116,8 +120,35 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         return datetime.now(self.workspace_settings.timezone)
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
-        """The base's own pages."""
+        """The base's own pages. JupyterHub asks once, as soon as it knows its users, groups and roles."""
+        if not self._started and getattr(app, "db", None) is not None:
+            self._started = True
+            self._db = app.db
+            self.workspace_log.watch(app.db)
+            self._groups.reconcile(app.db, self.workspace_login, "start")
+            self._groups.give_roles(app.db, self._managed_roles)
+            if self.workspace_rosters:
+                with suppress(RuntimeError):  # no loop: nobody is being served
+                    self._watching = asyncio.get_running_loop().create_task(self._watch_rosters())
         return mend_handlers(super().get_handlers(app))
+
+    async def workspace_close(self) -> None:
+        """Stop looking at the rosters."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def load_managed_roles(self) -> list[dict[str, Any]]:
+        """The base's own roles, and ours, which ``configure(c)`` cannot load where the base manages the roles.
+
+        Who has ours is said later: JupyterHub (to 6.1) fails at managed roles of groups with a ``KeyError``, unless
+        ``reset_managed_roles_on_startup`` is set.
+        """
+        theirs = await maybe_future(super().load_managed_roles())
+        known = {role["name"] for role in theirs}
+        ours = role_specs(self.workspace_settings.groups_with_roles())
+        self._managed_roles = [role for role in ours if role["name"] not in known]
+        return [*theirs, *({**role, "groups": []} for role in self._managed_roles)]
 
     async def get_authenticated_user(self, handler: Any, data: Any) -> Any:
         """Log in as the base does; who passes is put into the groups of their workspaces."""
@@ -125,22 +156,32 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         if not model:
             return model
         name = model["name"]
-        belongs = self._belongs(name, claims_of(model, self._profile()))
-        if self.manage_groups and model.get("groups") is not None:
-            return {**model, "groups": self._with_groups(model["groups"], belongs)}
+        claims = claims_of(model, self._profile())
+        self._addresses[name] = addresses_in(claims)
         user = orm.User.find(handler.db, name)
+        held = [group.name for group in user.groups] if user else ()
+        wanted = wanted_groups(self.workspace_settings, self.workspace_login(name, claims, complete=True), held)
         if user is None:
-            self._newcomers[name] = belongs
+            self._newcomers[name] = wanted
         else:
-            self._fill(user, belongs)
+            self._fill(user, wanted, "login")
+        if self.manage_groups and model.get("groups") is not None:
+            return {**model, "groups": self._groups.with_others(model["groups"], wanted)}
         return model
 
     async def add_user(self, user: Any) -> None:
-        """Add a user as the base does; JupyterHub calls this in the middle of a first login."""
-        belongs = self._newcomers.pop(user.name, None)
+        """Add a user as the base does; JupyterHub calls this in the middle of a first login, too."""
         await maybe_future(super().add_user(user))
-        if belongs is not None:
-            self._fill(getattr(user, "orm_user", user), belongs)
+        wanted = self._newcomers.pop(user.name, None)
+        if wanted is not None:
+            self._fill(getattr(user, "orm_user", user), wanted, "login")
+        elif self._started:
+            self._groups.reconcile(self._db, self.workspace_login, "new user", [user.name])
+
+    def delete_user(self, user: Any) -> None:
+        """Forget what is remembered of a user: somebody else may come to have the name."""
+        self._addresses.pop(user.name, None)
+        super().delete_user(user)
 
     async def refresh_user(self, user: User, handler: Any = None) -> Any:
         """Refresh as the base does; memberships follow what it found out, and the calendar in any case."""
@@ -149,44 +190,52 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         claims = claims_of(found, self._profile())
         # Only the whole of the claims can tell that somebody has left; groups alone, or renewed tokens, are a part.
         whole = bool(claims_of({"auth_state": found.get("auth_state")}, self._profile()))
-        belongs = self._belongs(user.name, claims, () if whole else _group_names(user))
+        if whole:
+            self._addresses[user.name] = addresses_in(claims)
+        login = self.workspace_login(user.name, claims, complete=whole)
+        wanted = wanted_groups(self.workspace_settings, login, _group_names(user))
+        self._fill(user.orm_user, wanted, "refresh")
         if self.manage_groups and found.get("groups") is not None:
-            return {**found, "groups": self._with_groups(found["groups"], belongs)}
-        self._fill(user.orm_user, belongs)
+            return {**found, "groups": self._groups.with_others(found["groups"], wanted)}
         return model
+
+    def workspace_login(self, name: str, claims: Mapping[str, Any] | None = None, complete: bool = False) -> Login:
+        """What is known of a login today; ``complete``: whether ``claims`` are all it has."""
+        today = self.workspace_clock().date()
+        return Login(name, today, claims or {}, complete, self._addresses.get(name), self.workspace_rosters.current)
+
+    async def workspace_reread(self) -> None:
+        """Look for changes of the rosters; whoever is new on one, or gone, joins or leaves."""
+        changed = await self.workspace_rosters.check()
+        emails = {line.email for line in changed if line.email}
+        names = {line.user for line in changed if line.user}
+        names.update(name for name, addresses in self._addresses.items() if not emails.isdisjoint(addresses))
+        ordered = sorted(names)
+        for start in range(0, len(ordered), _AT_ONCE):
+            self._groups.reconcile(self._db, self.workspace_login, "roster", ordered[start : start + _AT_ONCE])
+            await asyncio.sleep(0)
+
+    async def _watch_rosters(self) -> None:
+        while True:
+            await asyncio.sleep(self.roster_interval)
+            try:
+                await self.workspace_reread()
+            except Exception:
+                self.log.exception("Error while reading the rosters; memberships stay as they are")
+
+    def _normalized(self, name: str) -> str:
+        try:
+            return str(self.normalize_username(name))
+        except (KeyError, ValueError):  # PAM may ask the system, which knows no such account yet
+            return name
 
     def _profile(self) -> str | None:
         """OAuthenticator's subclasses name the key of auth_state that holds the provider's answer."""
         return getattr(self, "user_auth_state_key", None)
 
-    def _belongs(self, name: str, claims: Mapping[str, Any], groups: Collection[str] = ()) -> frozenset[str]:
-        """The workspaces whose group this login belongs in; ``groups``: those it keeps unless claims can tell."""
-        today = self.workspace_clock().date()
-        return frozenset(
-            space.name
-            for space in self.workspace_settings.workspaces.values()
-            if (space.ends is None or today <= space.ends) and _is_member(space, name, claims, groups)
-        )
-
-    def _with_groups(self, groups: Collection[str], belongs: frozenset[str]) -> list[str]:
-        return sorted((set(groups) - self.workspace_settings.workspaces.keys()) | belongs)
-
-    def _fill(self, user: orm.User, belongs: frozenset[str]) -> None:
-        """Make the user's groups among the workspaces equal to ``belongs``, in the hub's own database session."""
+    def _fill(self, user: orm.User, wanted: frozenset[str], cause: str) -> None:
         db: Any = object_session(user)
-        held = {group.name: group for group in user.groups}
-        left = (held.keys() & self.workspace_settings.workspaces.keys()) - belongs
-        joined = belongs - held.keys()
-        if not left and not joined:
-            return
-        for name in left:
-            user.groups.remove(held[name])
-        existing = {group.name: group for group in db.query(orm.Group).filter(orm.Group.name.in_(joined))}
-        user.groups.extend(existing.get(name) or orm.Group(name=name) for name in sorted(joined))
-        db.commit()
-        self.log.info(
-            "Workspaces of %s: joined %s, left %s", user.name, sorted(joined) or "none", sorted(left) or "none"
-        )
+        self._groups.fill(user, wanted, db, cause)
 
 
 def claims_of(model: Mapping[str, Any], profile: str | None = None) -> dict[str, Any]:
@@ -215,39 +264,40 @@ def claims_of(model: Mapping[str, Any], profile: str | None = None) -> dict[str,
 def current_workspaces(user: User, at: datetime | None = None) -> frozenset[str]:
     """The names of the workspaces in which this user may launch now (or at ``at``, in the hub's time zone).
 
-    Membership by ``"*"``, by name and by date is computed here; membership by claim is read from the user's groups, as
-    the last login or refresh left them. Neither waits for I/O. Without a :class:`WorkspaceAuthenticator` whatever fills
-    those groups decides.
+    Membership by ``"*"``, by name, by roster and by date is computed here; membership by claim is read from the user's
+    groups, as the last login or refresh left them. Neither waits for I/O. Without a :class:`WorkspaceAuthenticator`
+    whatever fills those groups decides.
     """
-    settings, now = _settings_and_time(user, at)
-    groups = _group_names(user)
-    return frozenset(
-        name
-        for name, space in settings.workspaces.items()
-        if space.is_open(now.date()) and _is_member(space, user.name, {}, groups)
-    )
+    return _workspaces(user, Role.MEMBER, at)
 
 
 def managed_workspaces(user: User, at: datetime | None = None) -> frozenset[str]:
     """Those of :func:`current_workspaces` which this user manages."""
-    settings, _ = _settings_and_time(user, at)
-    return frozenset(name for name in current_workspaces(user, at) if settings.workspaces[name].is_manager(user.name))
+    return _workspaces(user, Role.MANAGER, at)
 
 
-def _settings_and_time(user: User, at: datetime | None) -> tuple[Settings, datetime]:
+def _workspaces(user: User, role: Role, at: datetime | None) -> frozenset[str]:
     authenticator = user.authenticator
     if isinstance(authenticator, WorkspaceAuthenticator):
-        return authenticator.workspace_settings, at or authenticator.workspace_clock()
-    settings = user.settings.get("gpuspawner_settings")
+        settings, now = authenticator.workspace_settings, at or authenticator.workspace_clock()
+        login = replace(authenticator.workspace_login(user.name), day=now.date())
+    else:
+        settings = _settings_of(user)
+        now = at or datetime.now(settings.timezone)
+        login = Login(user.name, now.date())
+    groups = _group_names(user)
+    return frozenset(
+        space.name
+        for space in settings.workspaces.values()
+        if space.is_open(login.day) and has_role(space, role, login, groups)
+    )
+
+
+def _settings_of(user: User) -> Settings:
+    settings: Settings | None = user.settings.get("gpuspawner_settings")
     if settings is None:
         settings = user.settings["gpuspawner_settings"] = load_settings(section_of(user.settings["config"]))
-    return settings, at or datetime.now(settings.timezone)
-
-
-def _is_member(space: Workspace, name: str, claims: Mapping[str, Any], groups: Collection[str]) -> bool:
-    if space.is_member(name, claims):
-        return True
-    return space.name in groups and any(isinstance(rule, ClaimRule) for rule in space.members)
+    return settings
 
 
 def _group_names(user: User) -> frozenset[str]:

@@ -13,8 +13,10 @@ from traitlets.config.loader import LazyConfigValue
 from gpuspawner.catalog import Catalog, GPUClass, Profile
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.idle import IdlePolicy
+from gpuspawner.membership import Rule, Rules, rosters_in
 from gpuspawner.names import LAUNCH_VARIABLES, USER_VARIABLES, expand, scope_of, variables_in
 from gpuspawner.pod_patch import PodPatch, gpus_in
+from gpuspawner.roles import ADMINISTRATORS, Role, group_of
 from gpuspawner.schema import Name, Schema, Seconds, SecretName, closest, nearest, problems_of
 from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
@@ -120,6 +122,10 @@ class OffPeak(Schema):
     timezone: str | None = Field(default=None, description="Time zone of the hours, instead of the hub's.")
 
 
+class _Administrators(Schema):
+    administrators: Rules = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the ``GPUSpawner`` section says. ``notices`` name what is read but not enforced yet,
@@ -127,6 +133,7 @@ class Settings:
 
     catalog: Catalog
     workspaces: Mapping[str, Workspace]
+    administrators: tuple[Rule, ...]
     timezone: ZoneInfo
     namespace: str
     hub_name: str
@@ -157,6 +164,27 @@ class Settings:
         ):
             for name, entry in entries.items():
                 yield f"{key}[{name!r}].pod", entry.pod
+
+    def rules(self) -> Iterator[tuple[str, tuple[Rule, ...]]]:
+        """All membership rules, with their place in the section."""
+        for name, space in self.workspaces.items():
+            for key in ("members", "managers", "auditors"):
+                yield f"workspaces[{name!r}].{key}", getattr(space, key)
+        yield "administrators", self.administrators
+
+    def rosters(self) -> frozenset[str]:
+        """The paths of all roster files."""
+        return frozenset(path for _, rules in self.rules() for path in rosters_in(rules))
+
+    def groups_with_roles(self) -> frozenset[str]:
+        """JupyterHub's groups whose members may see or steer a workspace, or all of them."""
+        found = {
+            group_of(name, role)
+            for name, space in self.workspaces.items()
+            for role in (Role.MANAGER, Role.AUDITOR)
+            if space.has(role)
+        }
+        return frozenset(found | ({ADMINISTRATORS} if self.administrators else set()))
 
 
 _KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices", "profiles_by_user"} | {
@@ -225,6 +253,7 @@ class _Loader:
         settings = Settings(
             catalog=catalog,
             workspaces=workspaces,
+            administrators=self._administrators(),
             timezone=timezone or ZoneInfo("UTC"),
             namespace=self._value("namespace", _Namespace, "default"),
             hub_name=self._value("hub_name", Name, "jupyterhub"),
@@ -277,6 +306,13 @@ class _Loader:
             f"{SECTION}.ledger_url: found {found}, allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
         )
         return LEDGER_URL
+
+    def _administrators(self) -> tuple[Rule, ...]:
+        try:
+            return _Administrators(administrators=self.section.get("administrators", ())).administrators
+        except ValidationError as error:
+            self.problems.extend(problems_of(SECTION, error, _Administrators))
+            return ()
 
     def _check_keys(self) -> None:
         if self.inherited is None:

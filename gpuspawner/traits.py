@@ -1,6 +1,7 @@
 """The traits of ``c.GPUSpawner``: what an administrator configures, and its reference manual."""
 
 from pathlib import Path
+from typing import Any
 
 from jupyterhub.traitlets import Command
 from traitlets import Any as AnyTrait
@@ -59,6 +60,15 @@ class SpawnerTraits(LoggingConfigurable):
             c.GPUSpawner.workspaces = {
                 "everyone": {"members": "*", "quota": {"small": 4}, "per_member": {"gpus": 1, "servers": 2}},
             }
+        """
+    ).tag(config=True)
+    administrators: List[Any] = List(
+        help="""Who may see and administer all workspaces through gpuspawner's pages and API, by user names and
+        membership rules. JupyterHub's own administrators may anyway. Neither is a member of a workspace by that alone.
+
+        For example::
+
+            c.GPUSpawner.administrators = ["ada", {"claim": "groups", "equals": "research-it"}]
         """
     ).tag(config=True)
     off_peak = Dict(

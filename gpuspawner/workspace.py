@@ -1,60 +1,22 @@
 """Who may have what: workspaces with their members, what is on offer there, and their limits."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
-from fnmatch import fnmatchcase
+from datetime import date, timedelta
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gpuspawner.limits import LimitException, Limits, PerLaunch, PerMember, changed_by, changes_of
+from gpuspawner.membership import Login, Rules, Verdict, any_of, counting, holds, rosters_in
 from gpuspawner.pod_patch import PodPatch
+from gpuspawner.roles import Role
 from gpuspawner.schema import Count, Day, Name, NameList, Schema
 
-__all__ = ["Budget", "CarryOver", "ClaimRule", "Workspace", "memberships"]
+__all__ = ["Budget", "CarryOver", "Workspace"]
 
-EVERYONE = "*"
 DEFAULT_WORKSPACE = "everyone"
 _ROLLING = 7
-
-
-class ClaimRule(Schema):
-    """Membership by a claim of the login: ``{"claim": "groups", "matches": "course:cse151a:*"}``.
-
-    ``claim`` is a key of the login's claims, or a dotted path into nested ones (``"realm_access.roles"``); where a
-    value is a list, any element may match. ``matches`` is a glob and, like ``equals``, heeds upper and lower case.
-    Numbers are compared as they are written; True, False and null match nothing.
-    """
-
-    claim: str = Field(min_length=1)
-    equals: str | None = None
-    matches: str | None = None
-
-    @model_validator(mode="after")
-    def _one_comparison(self) -> Self:
-        if (self.equals is None) == (self.matches is None):
-            raise ValueError("exactly one of equals and matches")
-        return self
-
-    def holds(self, claims: Mapping[str, Any]) -> bool:
-        """Whether these claims satisfy the rule; an absent claim never does."""
-        return any(
-            value == self.equals if self.matches is None else fnmatchcase(value, self.matches)
-            for value in _values(claims, self.claim)
-        )
-
-
-def _values(found: Any, path: str) -> list[str]:
-    """Every text and number at a dotted path. A key may have dots of its own; in a list every element counts."""
-    if isinstance(found, list | tuple | set | frozenset):
-        return [value for element in found for value in _values(element, path)]
-    if not path:
-        return [str(found)] if isinstance(found, str | int | float) and not isinstance(found, bool) else []
-    if not isinstance(found, Mapping):
-        return []
-    ends = [at for at, letter in enumerate(path) if letter == "."] + [len(path)]
-    return [value for at in ends if path[:at] in found for value in _values(found[path[:at]], path[at + 1 :])]
 
 
 def _ascending(days: tuple[date, ...]) -> tuple[date, ...]:
@@ -111,18 +73,6 @@ class Budget(Schema):
         return self
 
 
-def _member(value: Any) -> Any:
-    if isinstance(value, str | ClaimRule):
-        return value
-    if isinstance(value, Mapping):
-        return ClaimRule.model_validate(value)
-    raise ValueError('a user name, or a rule such as {"claim": "groups", "matches": "course:*"}')
-
-
-def _members(value: Any) -> Any:
-    return [value] if isinstance(value, str | Mapping) else value
-
-
 class Workspace(Schema):
     """One per course, lab or catch-all population; a JupyterHub group of the same name holds its members."""
 
@@ -130,10 +80,19 @@ class Workspace(Schema):
     display_name: str = Field(default="", description="What members read.")
     starts: Day | None = Field(default=None, description="First day, in the hub's time zone.")
     ends: Day | None = Field(default=None, description="Last day, included.")
-    members: Annotated[tuple[Annotated[str | ClaimRule, BeforeValidator(_member)], ...], BeforeValidator(_members)] = (
-        Field(default=(), description='"*" for everyone, user names, and rules over claims.')
+    members: Rules = Field(default=(), description='"*" for everyone, user names, and membership rules.')
+    managers: Rules = Field(
+        default=(),
+        description="Who steers it, by user names and rules, such as its instructors; they are members, too.",
     )
-    managers: NameList = Field(default=(), description="User names of those who steer it; they are members, too.")
+    auditors: Rules = Field(
+        default=(), description="Who may see its members and their use without being a member, by names and rules."
+    )
+    leavers: Literal["keep", "stop"] = Field(
+        default="keep",
+        description="What becomes of the running servers of whoever is no longer a member: they run on to the end of "
+        "their runtime, or are stopped. In either case nothing new can be started.",
+    )
     profiles: NameList | None = Field(default=None, description="Profiles on offer here; without it all.")
     gpu_classes: NameList | None = Field(
         default=None, description="GPU classes on offer here; without it those of quota, or all."
@@ -174,19 +133,23 @@ class Workspace(Schema):
         """Whether launches are possible on this day."""
         return (self.starts is None or self.starts <= day) and (self.ends is None or day <= self.ends)
 
-    def is_manager(self, user: str) -> bool:
-        """Whether this user steers the workspace."""
-        return user in self.managers
+    def stands(self, role: Role, login: Login) -> Verdict:
+        """Whether a login has a role here; None where that cannot be told now. Managers are members, too."""
+        match role:
+            case Role.MEMBER:
+                return any_of((holds(self.members, role, login), self.stands(Role.MANAGER, login)))
+            case Role.MANAGER:
+                return any_of((holds(self.managers, role, login), counting(self.members, role, login)))
+            case Role.AUDITOR:
+                return any_of((holds(self.auditors, role, login), counting(self.members, role, login)))
+            case Role.ADMINISTRATOR:  # of all workspaces, and by no workspace's roster
+                return False
 
-    def is_member(self, user: str, claims: Mapping[str, Any]) -> bool:
-        """Whether a login of this name and these claims belongs here."""
-        return self.is_member_by_name(user) or any(
-            isinstance(rule, ClaimRule) and rule.holds(claims) for rule in self.members
-        )
-
-    def is_member_by_name(self, user: str) -> bool:
-        """Whether this user belongs here whatever their claims say: by ``"*"``, by name, or as a manager."""
-        return EVERYONE in self.members or user in self.members or self.is_manager(user)
+    def has(self, role: Role) -> bool:
+        """Whether anybody could have a role here."""
+        if role is Role.MEMBER:
+            return True
+        return bool(self.managers if role is Role.MANAGER else self.auditors) or any(rosters_in(self.members))
 
     def limits(self, day: date) -> Limits:
         """The limits in force on this day; of several exceptions the last one named wins."""
@@ -213,12 +176,3 @@ class Workspace(Schema):
         """The days on which limits may change, or on which it opens or has closed."""
         bounds = {self.starts, self.ends + timedelta(days=1) if self.ends else None}
         return changes_of(self.exceptions) | {day for day in bounds if day is not None}
-
-
-def memberships(
-    workspaces: Mapping[str, Workspace], user: str, claims: Mapping[str, Any], at: datetime
-) -> frozenset[str]:
-    """The names of the workspaces, open on the day of ``at``, that a login of this name and these claims belongs to."""
-    return frozenset(
-        name for name, space in workspaces.items() if space.is_open(at.date()) and space.is_member(user, claims)
-    )

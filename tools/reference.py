@@ -16,11 +16,12 @@ from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
 from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
 from gpuspawner.idle import Grace, IdlePolicy, Prometheus
 from gpuspawner.limits import LimitException, PerLaunch, PerMember
+from gpuspawner.membership import AllRule, AnyRule, ClaimRule, EmailRule, NotRule, RosterRule
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
 from gpuspawner.storage import Scratch, SharedVolume
 from gpuspawner.traits import SpawnerTraits
-from gpuspawner.workspace import Budget, CarryOver, ClaimRule, Workspace
+from gpuspawner.workspace import Budget, CarryOver, Workspace
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -30,7 +31,12 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Deadlines of a profile (`deadlines`)", Deadlines),
     ("An app of a profile (`apps`)", App),
     ("A workspace", Workspace),
-    ("A membership rule (`members`)", ClaimRule),
+    ("Membership by a claim", ClaimRule),
+    ("Membership by e-mail domain", EmailRule),
+    ("Membership by a roster", RosterRule),
+    ("Rules joined by `any`", AnyRule),
+    ("Rules joined by `all`", AllRule),
+    ("The opposite of a rule", NotRule),
     ("Limits of a member (`per_member`)", PerMember),
     ("Limits of a launch (`per_launch`)", PerLaunch),
     ("A dated exception (`exceptions`)", LimitException),

@@ -136,7 +136,7 @@ def _members(workspace: Workspace) -> str:
         return "everyone"
     names = sum(isinstance(member, str) for member in workspace.members)
     rules = len(workspace.members) - names
-    return ", ".join(text for text in (_count(names, "name"), _count(rules, "claim rule")) if text) or "none"
+    return ", ".join(text for text in (_count(names, "name"), _count(rules, "rule")) if text) or "none"
 
 
 def _count(number: int, thing: str) -> str:

@@ -122,6 +122,9 @@ class RunningHub:
             await person.session.close()
         for callback in self.app._periodic_callbacks.values():
             callback.stop()
+        close = getattr(self.app.authenticator, "workspace_close", None)
+        if close is not None:
+            await close()
         for part in ("gpuspawner_sessions", "gpuspawner_launcher"):
             if part in self.app.tornado_settings:
                 await self.app.tornado_settings[part].close()

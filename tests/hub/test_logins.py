@@ -162,7 +162,7 @@ async def test_a_manager_belongs_to_the_workspace_and_manages_it(start_hub):
     )
     await hub.login("prof", PASSWORD)
     await hub.login("ada", PASSWORD)
-    assert hub.groups("prof") == {"everyone", "course"}
+    assert hub.groups("prof") == {"everyone", "course", "course:managers"}
     assert managed_workspaces(hub.user("prof")) == {"course"}
     assert managed_workspaces(hub.user("ada")) == set()
 

@@ -137,7 +137,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "workspaces/lab/members",
         [{"claim": "groups"}],
-        "workspaces['lab'].members[0]: found {'claim': 'groups'}, allowed: exactly one of equals and matches",
+        "workspaces['lab'].members[0]: found {'claim': 'groups'}, allowed: exactly one of equals, matches and regex",
     ),
     (
         "workspaces/lab/budget",

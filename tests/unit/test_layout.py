@@ -23,6 +23,9 @@ PURE = [
     "devices",
     "schema",
     "idle",
+    "roles",
+    "roster",
+    "membership",
     "names",
     "storage",
     "pod_patch",
@@ -54,7 +57,7 @@ PURE = [
 PURE_IMPORTS = {
     "collections", "contextlib", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "hashlib", "itertools",
     "json", "re", "typing", "zoneinfo", "copy", "math", "functools", "enum", "operator", "bisect", "string",
-    "types", "uuid", "pydantic", "pydantic_core",
+    "types", "uuid", "pydantic", "pydantic_core", "csv", "io",
 }  # fmt: skip
 JUPYTERHUB = {"jupyterhub", "oauthenticator", "nativeauthenticator", "traitlets"}
 KUBERNETES = {"kubernetes", "kubernetes_asyncio"}
