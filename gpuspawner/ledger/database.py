@@ -1,7 +1,8 @@
 """One database of the ledger, synchronous: how it is reached, its transactions, its version, its failures."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +115,14 @@ class Database:
             return before
         if before.found is not None and not _is_known(before.found):
             raise WrongVersionError(before.found, before.newest)
-        if before.found is not None and self.is_sqlite and not self.in_memory:
-            self._keep_copy(before.found)
         with self.write() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            if _version(connection) != before.newest:
+            found = _version(connection)
+            if found != before.newest:
+                if found is not None and self.is_sqlite and not self.in_memory:
+                    self._keep_copy(found)
                 config = _scripts()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -131,11 +133,19 @@ class Database:
         self._engine.dispose()
 
     def _keep_copy(self, version: str) -> None:
+        """Under another name first, so that what has the name is whole."""
         copy = Path(f"{self.url.database}.version-{version}")
-        if not copy.exists():
-            with self._failures(), self._engine.connect() as connection:
-                raw: Any = connection.connection.driver_connection
-                raw.execute("VACUUM INTO ?", (str(copy),))
+        unfinished = copy.with_name(f"{copy.name}.unfinished")
+        try:
+            unfinished.unlink(missing_ok=True)
+            with closing(sqlite3.connect(str(self.url.database))) as connection:
+                connection.execute("VACUUM INTO ?", (str(unfinished),))
+            unfinished.replace(copy)
+        except (OSError, sqlite3.Error) as error:
+            unfinished.unlink(missing_ok=True)
+            raise StoreUnavailableError(
+                f"{self.name}: the copy {copy} cannot be made before the migration: {error}"
+            ) from error
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -184,8 +194,11 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: object) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
+        # The file keeps its mode; where another connection has it locked, that one has just changed it.
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -128,6 +128,8 @@ class SessionRow(Base):
     gpu_class: Mapped[str | None]
     charged: Mapped[int | None] = mapped_column(BigInteger)
     cause: Mapped[str | None]
+    seconds: Mapped[int | None] = mapped_column(BigInteger)
+    """How long its container ran; None until it is settled."""
 
     __table_args__ = (
         CheckConstraint("held >= 0", "held"),
@@ -164,6 +166,7 @@ class GrantRow(Base):
     __table_args__ = (
         CheckConstraint("units > 0", "units"),
         Index("gpuspawner_grants_by_workspace", "workspace", "user"),
+        Index("gpuspawner_grants_by_hub", "hub", "at"),
     )
 
 

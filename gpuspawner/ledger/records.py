@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 from uuid import uuid4
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "Page",
     "Session",
     "SessionFilter",
+    "Usage",
+    "UsedBy",
     "new_id",
 ]
 
@@ -198,6 +200,26 @@ class AuditFilter:
     workspace: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+UsedBy = Literal["user", "workspace", "profile", "gpu_class", "hub"]
+"""What sessions may be summed up by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What some sessions used in all: ``name`` is what they have in common, None for sessions without GPU class.
+
+    ``charged`` is of those that are settled, ``held`` of those that are not, in millionths of a unit; ``seconds`` and
+    ``gpu_seconds`` of those that are settled.
+    """
+
+    name: str | None
+    sessions: int
+    seconds: int
+    gpu_seconds: int
+    charged: int
+    held: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ def settle(
     )
     if session is None:
         return False
+    ran = max(0, round((ended - session.started).total_seconds())) if session.started else 0
+    connection.execute(update(SESSIONS).where(SESSIONS.c.id == session_id).values(seconds=ran))
     if session.held or charged:
         entry = AuditEntry(
             id=f"{session_id}-{Action.CHARGE}",

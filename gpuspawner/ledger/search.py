@@ -3,14 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, literal, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Table, case, func, literal, select, tuple_
 
 from gpuspawner.errors import BadRequestError
 from gpuspawner.ledger.models import Words
-from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Page, Session, SessionFilter
+from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Page, Session, SessionFilter, Usage, UsedBy
 from gpuspawner.ledger.rows import AUDIT, SESSIONS, columns, named, session_of
 
-__all__ = ["LONGEST_PAGE", "audit", "sessions"]
+__all__ = ["LONGEST_PAGE", "audit", "sessions", "usage"]
 
 LONGEST_PAGE = 1000
 """Rows."""
@@ -25,9 +25,7 @@ def sessions(connection: Connection, where: SessionFilter, after: str | None, li
     BadRequestError
         Where ``after`` is not the ``next`` of a page.
     """
-    conditions = _conditions(SESSIONS, SESSIONS.c.opened, where)
-    if where.settled is not None:
-        conditions.append(SESSIONS.c.charged.is_not(None) if where.settled else SESSIONS.c.charged.is_(None))
+    conditions = _of_sessions(where)
     rows, following = _page(connection, SESSIONS, Session, conditions, (SESSIONS.c.opened, SESSIONS.c.id), after, limit)
     return Page(tuple(map(session_of, rows)), following)
 
@@ -37,6 +35,25 @@ def audit(connection: Connection, where: AuditFilter, after: str | None, limit: 
     conditions = _conditions(AUDIT, AUDIT.c.at, where)
     rows, following = _page(connection, AUDIT, AuditEntry, conditions, (AUDIT.c.at, AUDIT.c.seq), after, limit)
     return Page(tuple(AuditEntry(**named(row, AuditEntry)) for row in rows), following)
+
+
+def usage(connection: Connection, where: SessionFilter, by: UsedBy) -> list[Usage]:
+    """What the sessions of a filter used, summed up by what they have in common; the dearest first."""
+    name, charged, seconds = SESSIONS.c[by], SESSIONS.c.charged, SESSIONS.c.seconds
+    held = case((charged.is_(None), SESSIONS.c.held), else_=0)
+    sums = [func.coalesce(func.sum(one), 0) for one in (seconds, SESSIONS.c.gpus * seconds, charged, held)]
+    found = select(name, func.count(), *sums).where(*_of_sessions(where)).group_by(name)
+    return [
+        Usage(of, count, *map(int, numbers))
+        for of, count, *numbers in connection.execute(found.order_by(sums[2].desc(), name))
+    ]
+
+
+def _of_sessions(where: SessionFilter) -> list[ColumnElement[bool]]:
+    conditions = _conditions(SESSIONS, SESSIONS.c.opened, where)
+    if where.settled is not None:
+        conditions.append(SESSIONS.c.charged.is_not(None) if where.settled else SESSIONS.c.charged.is_(None))
+    return conditions
 
 
 def _conditions(table: Table, time: Column[datetime], where: SessionFilter | AuditFilter) -> list[ColumnElement[bool]]:

@@ -14,7 +14,17 @@ from sqlalchemy import Connection
 from gpuspawner.ledger import rows, search
 from gpuspawner.ledger.database import Database, Versions
 from gpuspawner.ledger.errors import StoreUnavailableError, UnknownSessionError, WrongVersionError
-from gpuspawner.ledger.records import AuditEntry, AuditFilter, Charge, Grant, Page, Session, SessionFilter
+from gpuspawner.ledger.records import (
+    AuditEntry,
+    AuditFilter,
+    Charge,
+    Grant,
+    Page,
+    Session,
+    SessionFilter,
+    Usage,
+    UsedBy,
+)
 
 __all__ = ["Store", "StoreUnavailableError", "UnknownSessionError", "WrongVersionError"]
 
@@ -134,6 +144,11 @@ class Store:
         """
         mine = replace(where, hub=where.hub or self.hub)
         return await self._read(lambda connection: search.sessions(connection, mine, after, limit))
+
+    async def usage(self, where: SessionFilter = _ALL_SESSIONS, by: UsedBy = "user") -> list[Usage]:
+        """What the sessions of a filter used, summed up by what they have in common; the dearest first."""
+        mine = replace(where, hub=where.hub or self.hub)
+        return await self._read(lambda connection: search.usage(connection, mine, by))
 
     async def grant(self, grant: Grant) -> bool:
         """Write a grant and its entry in the audit log; whether it was not there yet."""

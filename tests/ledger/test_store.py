@@ -7,7 +7,7 @@ import pytest
 from recorded import HOUR, NOON, UNIT, denial, ending, grant, session
 
 from gpuspawner.errors import BadRequestError
-from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Charge, Session, SessionFilter
+from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Charge, Session, SessionFilter, Usage
 from gpuspawner.ledger.store import Store, StoreUnavailableError, UnknownSessionError
 
 
@@ -252,3 +252,27 @@ def test_a_session_is_the_same_after_a_round_through_json() -> None:
     ended = session(**ending())
     for one in (session(), ended):
         assert Session.load(json.loads(json.dumps(one.dump()))) == one
+
+
+async def test_use_is_summed_up_by_what_sessions_have_in_common(store: Store) -> None:
+    await store.hold(session("a"))
+    await store.hold(session("b", gpus=2))
+    await store.hold(session("c", user="bob", workspace="lab"))
+    await store.hold(session("d", user="bob", gpu_classes=(), gpus=0, held=0))
+    await store.settle("a", **ending())
+    await store.settle("b", **ending(ended=NOON + 2 * HOUR, charged=2 * UNIT))
+    await store.settle("d", **ending(gpu_class=None, charged=0))
+    assert await store.usage() == [
+        Usage("ada", sessions=2, seconds=3 * 3600, gpu_seconds=5 * 3600, charged=5 * UNIT // 2, held=0),
+        Usage("bob", sessions=2, seconds=3600, gpu_seconds=0, charged=0, held=6 * UNIT),
+    ]
+    by_class = {one.name: one.sessions for one in await store.usage(by="gpu_class")}
+    assert by_class == {"small": 2, None: 2}
+    assert [one.name for one in await store.usage(SessionFilter(settled=False), by="workspace")] == ["lab"]
+    assert await store.usage(SessionFilter(user="nobody")) == []
+
+
+async def test_a_clock_that_jumps_back_makes_no_negative_use(store: Store) -> None:
+    await store.hold(session())
+    await store.settle("one", **ending(ended=NOON - HOUR, charged=0))
+    assert (await store.usage())[0].seconds == 0
