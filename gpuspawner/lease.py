@@ -12,6 +12,7 @@ from gpuspawner.quantity import format_duration
 
 __all__ = [
     "RUNTIME_END",
+    "SHORTEST_EXTENSION",
     "WARNINGS",
     "EndError",
     "ExtensionError",
@@ -226,15 +227,18 @@ def check_extension(lease: Lease, seconds: int, *, title: str, longest: int | No
     return lease.ends + timedelta(seconds=seconds)
 
 
-def runtime_end(lease: Lease) -> PlannedEnd:
-    """The end of what was granted, which Kubernetes itself enforces where the lease cannot be extended."""
+def runtime_end(lease: Lease, more: int = 0) -> PlannedEnd:
+    """The end of what was granted, which Kubernetes itself enforces where the lease cannot be extended.
+
+    ``more`` are the seconds by which it can be extended.
+    """
     runtime = format_duration(lease.runtime)
     return PlannedEnd(
         RUNTIME_END,
         lease.ends,
         EndError("runtime_limit", f"The server reached its runtime limit of {runtime}.", AGAIN),
         f"it may run for {runtime}",
-        "Extend it, or save your work." if lease.longest - lease.runtime >= SHORTEST_EXTENSION else "Save your work.",
+        "Extend it, or save your work." if more >= SHORTEST_EXTENSION else "Save your work.",
     )
 
 

@@ -126,7 +126,18 @@ class Sessions:
 
     def ends(self, lease: Lease) -> list[PlannedEnd]:
         """The ends that await a server, the first one first."""
-        return sorted((runtime_end(lease), *self._planned.get(lease.key, {}).values()), key=lambda end: end.at)
+        runtime = runtime_end(lease, self.extendable_by(lease))
+        return sorted((runtime, *self._planned.get(lease.key, {}).values()), key=lambda end: end.at)
+
+    def extendable_by(self, lease: Lease) -> int:
+        """The seconds by which a server can be extended now, by its profile and its workspace."""
+        longest = self._longest(lease)
+        most = lease.longest if longest is None else min(lease.longest, longest)
+        return max(0, most - lease.runtime)
+
+    def now(self) -> datetime:
+        """Now, in the hub's time zone."""
+        return self._clock()
 
     def plan_end(self, user: str, server: str, end: PlannedEnd) -> None:
         """A server will end at a time, in place of the end of that kind that was planned before; its member is warned.
@@ -172,7 +183,7 @@ class Sessions:
                 lease,
                 seconds,
                 title=profile.title if profile else lease.profile,
-                longest=longest,
+                longest=self._longest(lease),
                 within=space.title if space else lease.workspace,
             )
             try:
@@ -236,6 +247,11 @@ class Sessions:
             self._end(key, cause)
         return None
 
+    def _longest(self, lease: Lease) -> int | None:
+        """The seconds that the workspace allows one server today."""
+        space = self.settings.workspaces.get(lease.workspace)
+        return None if space is None else space.limits(self._clock().date()).per_launch.runtime
+
     def _warn(self, pod: PodRecord, lease: Lease, end: PlannedEnd, now: datetime) -> None:
         """Tell of an end that comes soon: once by the hook, whatever happens to the hub; and on every page."""
         ahead = lease.window(end, now)
@@ -267,7 +283,7 @@ class Sessions:
                 "ends": at.isoformat(timespec="seconds"),
                 "seconds": left,
                 "cause": end.kind,
-                "extendable_by": max(0, lease.longest - lease.runtime) if end.kind == RUNTIME_END else 0,
+                "extendable_by": self.extendable_by(lease) if end.kind == RUNTIME_END else 0,
             },
             until=end.at,
         )

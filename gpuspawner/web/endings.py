@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment
 
 from gpuspawner.ending import Ending
+from gpuspawner.web.sessions import notices_html
 
 __all__ = ["announcements", "endings_html"]
 
@@ -57,6 +58,6 @@ def announcements(configured: Mapping[str, Any]) -> dict[str, Callable[[Any], st
 def _before(theirs: Any) -> Callable[[Any], str]:
     def both(user: Any) -> str:
         said = theirs(user) if callable(theirs) else theirs
-        return endings_html(user) + (said if isinstance(said, str) else "")
+        return endings_html(user) + notices_html(user) + (said if isinstance(said, str) else "")
 
     return both

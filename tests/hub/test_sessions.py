@@ -1,92 +1,33 @@
 """What ends a running server: its runtime where it can be extended, a cause of the hub's; warned before, told after."""
 
 import asyncio
-import html
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from launching import launch, named
-from running_hub import Person, RunningHub
+from sitting import (
+    HOUR,
+    PROFILES,
+    Clock,
+    Started,
+    annotations,
+    gone,
+    lease,
+    page,
+    running,
+    sentences,
+    sessions,
+    start,
+    until,
+)
 
 from gpuspawner.cluster.client import UnreachableError
 from gpuspawner.lease import EndError, ExtensionError, Lease, PlannedEnd
 from gpuspawner.local.engine import Engine
 from gpuspawner.notices import Notice
-from gpuspawner.sessions import Sessions
 
-PATIENCE = 20
-HOUR = 3600
-PROFILE = {"image": "example.org/notebook:1", "display_name": "Long", "runtime": {"default": "1h", "max": "1h"}}
-PROFILES: dict[str, Any] = {
-    "long": {**PROFILE, "extend_to": "4h"},
-    "fixed": {**PROFILE, "display_name": "Fixed"},
-}
-
-
-class Clock:
-    """The time of day of a hub, which a test moves."""
-
-    def __init__(self, hub: RunningHub, at: datetime) -> None:
-        self.at = at
-        hub.app.tornado_settings["gpuspawner_launcher"]._clock = lambda: self.at
-
-
-def sessions(hub: RunningHub) -> Sessions:
-    found: Sessions = hub.app.tornado_settings["gpuspawner_sessions"]
-    return found
-
-
-def lease(hub: RunningHub, server: str = "") -> Lease:
-    found = sessions(hub).lease("ada", server)
-    assert found is not None
-    return found
-
-
-def sentences(hub: RunningHub) -> list[str]:
-    return [notice.sentence for notice in sessions(hub).notices.of("ada")]
-
-
-def annotations(engine: Engine, name: str = "jupyter-ada") -> dict[str, str]:
-    found: dict[str, str] = named(engine, "pods")[name]["metadata"]["annotations"]
-    return found
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something holds that the hub does in the background."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - in JupyterHub's objects
-            await asyncio.sleep(0.01)
-
-
-async def gone(hub: RunningHub, engine: Engine) -> None:
-    await until(lambda: "jupyter-ada" not in named(engine, "pods") and not running(hub))
-
-
-def running(hub: RunningHub) -> bool:
-    return bool(hub.user("ada").spawners[""].active)
-
-
-async def page(person: Person, path: str = "home") -> str:
-    answer = await person.get(path)
-    return " ".join(html.unescape(await answer.text()).split())
-
-
-Started = Callable[..., Awaitable[tuple[RunningHub, Clock]]]
-
-
-@pytest.fixture
-def start(start_gpu_hub: Any) -> Started:
-    """A hub on which ada runs a server, and its clock, which stands at the server's start."""
-
-    async def started(profile: str = "long", **changes: Any) -> tuple[RunningHub, Clock]:
-        hub = await start_gpu_hub(profiles=PROFILES, **changes)
-        await hub.login("ada", "x")
-        assert await launch(hub, "ada", {"profile": profile}) == ""
-        return hub, Clock(hub, lease(hub).started)
-
-    return started
+__all__ = ["start"]
 
 
 async def test_a_server_that_can_be_extended_is_ended_by_the_hub_and_one_that_cannot_by_kubernetes(
@@ -214,8 +155,15 @@ async def test_an_extension_moves_the_end_and_is_kept_with_the_pod(start: Starte
     assert running(hub)
     with pytest.raises(ExtensionError, match="Ask for at most 1 h"):
         await sessions(hub).extend("ada", "", 2 * HOUR)
-    with pytest.raises(ExtensionError, match="of which 30 min are left"):
-        await sessions(hub).extend("ada", "", HOUR, longest=210 * 60)
+
+
+async def test_the_limit_of_the_workspace_holds_for_extensions_too(start: Started, engine: Engine) -> None:
+    spaces = {"everyone": {"display_name": "Everyone", "members": "*", "per_launch": {"runtime": "90m"}}}
+    hub, _ = await start(workspaces=spaces)
+    with pytest.raises(ExtensionError, match=r"Everyone allows 1 h 30 min in all, of which 30 min are left"):
+        await sessions(hub).extend("ada", "", HOUR)
+    await sessions(hub).extend("ada", "", 1800)
+    assert lease(hub).runtime == 90 * 60
 
 
 async def test_two_extensions_at_once_do_not_give_more_than_is_left(start: Started) -> None:

@@ -2,13 +2,23 @@
 
 from typing import Any
 
+from gpuspawner.web.api.notices import NoticesHandler
+from gpuspawner.web.api.sessions import ExtendHandler, SessionsHandler, StopHandler
 from gpuspawner.web.api.version import VersionHandler
 
 __all__ = ["api_handlers"]
 
 _PREFIX = "/api/gpuspawner"
+_USER = r"(?P<user_name>[^/]+)"
+_SERVER = rf"{_USER}(?:/(?P<server_name>[^/]*))?"
 
 
 def api_handlers() -> list[tuple[str, type[Any]]]:
     """What goes into ``c.JupyterHub.extra_handlers``; the paths are below ``/hub``."""
-    return [(f"{_PREFIX}/?", VersionHandler)]
+    return [
+        (f"{_PREFIX}/?", VersionHandler),
+        (f"{_PREFIX}/notices", NoticesHandler),
+        (f"{_PREFIX}/sessions/{_USER}", SessionsHandler),
+        (f"{_PREFIX}/sessions/{_SERVER}/extend", ExtendHandler),
+        (f"{_PREFIX}/sessions/{_SERVER}/stop", StopHandler),
+    ]

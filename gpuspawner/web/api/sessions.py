@@ -1,0 +1,107 @@
+"""The API of running servers: what ends them when, extending them, and stopping them with a message."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from gpuspawner.lease import EndError, Lease
+from gpuspawner.schema import Schema, Seconds
+from gpuspawner.sessions import Sessions
+from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError, NotFoundError
+from gpuspawner.web.sessions import extend_server, session_json, sessions_of
+
+__all__ = ["ExtendHandler", "SessionsHandler", "StopHandler"]
+
+_READ, _MANAGE = "custom:gpuspawner:read", "custom:gpuspawner:manage"
+_OWN = "users:activity"
+"""JupyterHub's scope to say that a user is active, which every server's own token has for its user: whoever may say
+that a server is in use may say that it is needed for longer."""
+
+
+class _Extend(Schema):
+    by: Seconds | Literal["max"] | None = Field(default=None, union_mode="left_to_right")
+
+
+class _Stop(Schema):
+    message: Annotated[str, Field(max_length=500)] = ""
+
+
+class _ServerHandler(ApiHandler):
+    """A handler about the servers of a user."""
+
+    def found(self, user_name: str, server: str) -> tuple[Any, Sessions | None, Lease | None]:
+        """The user, and their server if it runs; None for what is not there, of which nobody may learn."""
+        user = self.find_user(user_name)
+        sessions = sessions_of(user) if user is not None else None
+        return user, sessions, sessions.lease(user_name, server) if sessions is not None else None
+
+    def has(self, scope: str, user_name: str, server: str | None = None) -> bool:
+        """Whether whoever asks has one of JupyterHub's scopes, for a user or for one server."""
+        where = f"user={user_name}" if server is None else f"server={user_name}/{server}"
+        return bool(self.has_scope(f"{scope}!{where}"))
+
+    def forbidden(self, takes: str) -> ForbiddenError:
+        """For whoever may not, and for servers that do not exist."""
+        return ForbiddenError(f"{self.asker} may not do this.", f"It takes {takes}.")
+
+
+class SessionsHandler(_ServerHandler):
+    """``GET /sessions/{user}``: the running servers of a user, and when each ends."""
+
+    def get(self, user_name: str) -> None:
+        """Those that whoever asks may see."""
+        _, sessions, _ = self.found(user_name, "")
+        own = self.has(_OWN, user_name) or self.has("read:servers", user_name)
+        leases = sessions.leases(user_name) if sessions is not None else []
+        seen = [lease for lease in leases if own or self.may(_READ, lease.workspace)]
+        if not own and not seen:
+            raise self.forbidden(f"the scope read:servers!user={user_name}, or {_READ} of the workspace")
+        self.answer({"sessions": [session_json(lease, sessions) for lease in seen if sessions is not None]})
+
+
+class ExtendHandler(_ServerHandler):
+    """``POST /sessions/{user}/{server}/extend``, without ``/{server}`` for the default one.
+
+    ``{"by": "1h"}`` asks for that much more; ``{"by": "max"}`` for as much as possible; without it for an hour, or for
+    what is left of it.
+    """
+
+    async def post(self, user_name: str, server_name: str | None = None) -> None:
+        """The server as it is then."""
+        server = server_name or ""
+        user, sessions, lease = self.found(user_name, server)
+        allowed = (
+            self.has(_OWN, user_name)
+            or self.has("servers", user_name, server)
+            or (lease is not None and self.may(_MANAGE, lease.workspace))
+        )
+        if not allowed:
+            raise self.forbidden(f"the scope {_OWN}!user={user_name}, or {_MANAGE} of the workspace")
+        if sessions is None or lease is None:
+            raise NotFoundError("The server does not run.", "Start it.")
+        asked = self.body(_Extend).by
+        self.answer(session_json(await extend_server(user, server, asked, by=self.asker), sessions))
+
+
+class StopHandler(_ServerHandler):
+    """``POST /sessions/{user}/{server}/stop``: a manager stops a member's server; ``{"message": "..."}`` tells why."""
+
+    async def post(self, user_name: str, server_name: str | None = None) -> None:
+        """204 once it has stopped; 202 where JupyterHub cannot stop it just now, and will as soon as it can."""
+        server = server_name or ""
+        _, sessions, lease = self.found(user_name, server)
+        managed = lease is not None and self.may(_MANAGE, lease.workspace)
+        if not (managed or self.has("delete:servers", user_name, server)):
+            raise self.forbidden(f"the scope {_MANAGE} of the workspace")
+        if sessions is None or lease is None:
+            raise NotFoundError("The server does not run.")
+        if self.is_self(user_name):
+            raise BadBodyError("It is your own server.", "Stop it on the hub's home page, or by JupyterHub's own API.")
+        message = " ".join(self.body(_Stop).message.split())
+        stopped = await sessions.end(user_name, server, _stopped_by(self.asker, message))
+        self.set_status(204 if stopped else 202)
+
+
+def _stopped_by(who: str, message: str) -> EndError:
+    said = f"{who} stopped the server: “{message}”" if message else f"{who} stopped the server."
+    return EndError("stopped", said, "Ask them before you start it again; your files are kept.")
