@@ -10,7 +10,7 @@ from types import new_class
 from typing import Any
 
 from jupyterhub import orm
-from jupyterhub.auth import Authenticator
+from jupyterhub.auth import Authenticator, PAMAuthenticator
 from jupyterhub.user import User
 from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import object_session
@@ -20,6 +20,7 @@ from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.groups import Groups, has_role, wanted_groups
 from gpuspawner.login_facts import authenticator_named
+from gpuspawner.logins.unix_groups import unix_groups
 from gpuspawner.membership import Login, addresses_in
 from gpuspawner.membership_log import MembershipLog
 from gpuspawner.roles import Role, role_specs
@@ -75,8 +76,9 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
     Memberships are computed from the rules at the start of the hub, at every login and every refresh of a login:
 
     - by ``"*"``, by name and by user names on a roster: always as they are now;
-    - by claim: as the login's claims say. A refresh that brings none (most authenticators do not refresh, and
-      ``auth_state`` is rarely stored) changes nothing: unknown is not "has left". Claims themselves are not stored;
+    - by claim: as the login's claims say; with PAM, as its Unix groups are (the claim ``groups``). A refresh that
+      brings none (most authenticators do not refresh, and ``auth_state`` is rarely stored) changes nothing: unknown is
+      not "has left". Claims themselves are not stored;
     - by e-mail address: as by claim; for rosters the verified addresses are remembered until the hub ends;
     - by date: a member enters the group with the first login, also before the workspace starts, and leaves it once the
       workspace has ended. Launches ask :func:`current_workspaces`, which counts open workspaces only and needs no
@@ -156,7 +158,7 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         if not model:
             return model
         name = model["name"]
-        claims = claims_of(model, self._profile())
+        claims = claims_of(model, self._profile()) | await self._unix_claims(name)
         self._addresses[name] = addresses_in(claims)
         user = orm.User.find(handler.db, name)
         held = [group.name for group in user.groups] if user else ()
@@ -187,9 +189,10 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         """Refresh as the base does; memberships follow what it found out, and the calendar in any case."""
         model = await maybe_future(super().refresh_user(user, handler))
         found = model if isinstance(model, dict) else {}
-        claims = claims_of(found, self._profile())
+        unix = await self._unix_claims(user.name)
+        claims = claims_of(found, self._profile()) | unix
         # Only the whole of the claims can tell that somebody has left; groups alone, or renewed tokens, are a part.
-        whole = bool(claims_of({"auth_state": found.get("auth_state")}, self._profile()))
+        whole = bool(unix or claims_of({"auth_state": found.get("auth_state")}, self._profile()))
         if whole:
             self._addresses[user.name] = addresses_in(claims)
         login = self.workspace_login(user.name, claims, complete=whole)
@@ -228,6 +231,13 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             return str(self.normalize_username(name))
         except (KeyError, ValueError):  # PAM may ask the system, which knows no such account yet
             return name
+
+    async def _unix_claims(self, name: str) -> dict[str, Any]:
+        """PAM says nothing of a login but that it is right; its claims are the Unix groups as they are now."""
+        if not isinstance(self, PAMAuthenticator):
+            return {}
+        groups = await asyncio.to_thread(unix_groups, name)
+        return {} if groups is None else {"groups": groups}
 
     def _profile(self) -> str | None:
         """OAuthenticator's subclasses name the key of auth_state that holds the provider's answer."""

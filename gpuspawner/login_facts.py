@@ -75,9 +75,11 @@ def facts_of(kind: type[Authenticator], c: Config) -> LoginFacts:
     def normalize(name: str) -> str:
         return str(names.get(name.lower(), name.lower())) if lowers else name
 
-    if configured(kind, c, "post_auth_hook") is not None or _author(kind, "authenticate") not in _WITHOUT_CLAIMS:
+    decides = _author(kind, "authenticate")
+    if configured(kind, c, "post_auth_hook") is not None or decides not in _WITHOUT_CLAIMS:
         return LoginFacts(None, normalize)
-    return LoginFacts(frozenset({"groups"} if configured(kind, c, "manage_groups") else ()), normalize)
+    groups = decides == _PAM or configured(kind, c, "manage_groups")
+    return LoginFacts(frozenset({"groups"} if groups else ()), normalize)
 
 
 def _author(kind: type[Authenticator], method: str) -> str:

@@ -154,4 +154,5 @@ async def _until_it_listens(process: asyncio.subprocess.Process, port: int, log:
         else:
             writer.close()
             return
-    raise RuntimeError(f"slapd ended with {process.returncode}: {log.read_text()}")
+    said = await asyncio.to_thread(log.read_text)
+    raise RuntimeError(f"slapd ended with {process.returncode}: {said}")
