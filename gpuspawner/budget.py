@@ -168,7 +168,6 @@ class Accounts:
         self._settled: set[str] = set()
         self._books: dict[_Key, _Book] = defaultdict(_Book)
         self._grants: dict[_Key, dict[str, Given]] = defaultdict(dict)
-        self._first: dict[str, datetime] = {}
 
     def since(self, grants: Iterable[Given], now: datetime) -> datetime | None:
         """Since when charges still matter to any balance, for :meth:`load`; None: since ever."""
@@ -315,7 +314,6 @@ class Accounts:
         workspace = self._workspaces.get(session.workspace)
         if workspace is None or workspace.budget is None:
             return None
-        self._first[workspace.name] = min(session.opened, self._first.get(workspace.name, session.opened))
         return first_day(workspace.budget, session.opened, self._timezone)
 
     def _spend(self, session: Charged, day: date | None, charged: int) -> None:
@@ -371,8 +369,8 @@ class Accounts:
         in_order = sorted(grants, key=lambda grant: (_end(grant) or _FOR_EVER, grant.id))
         cap, carried = _cap(budget, user), 0
         days = {day, *book.days()}
-        if cap and (begin := self._begin(workspace)):
-            days = set(_every(budget, min(first_day(budget, begin, self._timezone), day), max(days)))
+        if cap:
+            days = set(_every(budget, min(self._begin(workspace, budget) or day, day), max(days)))
         elif budget.renews == "rolling":
             earliest = min([day, *(first_day(budget, grant.at, self._timezone) for grant in grants)])
             days = {one for one in days if one > earliest - timedelta(days=2 * budget.window)}
@@ -389,9 +387,12 @@ class Accounts:
             carried = min(cap, base - history.own[one])
         return history
 
-    def _begin(self, workspace: Workspace) -> datetime | None:
-        """Since when a workspace's periods pass on what is left of them: its first day, or else its first launch."""
-        return midnight(workspace.starts, self._timezone) if workspace.starts else self._first.get(workspace.name)
+    def _begin(self, workspace: Workspace, budget: Budget) -> date | None:
+        """Since when periods pass on what is left of them: the workspace's first day, or else its first charge."""
+        if workspace.starts is not None:
+            return first_day(budget, midnight(workspace.starts, self._timezone), self._timezone)
+        pool = self._books.get((workspace.name, None), _Book())
+        return min((day for day in pool.days() if pool.used(day)), default=None)
 
     def _lasts_in(self, grant: Given, budget: Budget, day: date) -> bool:
         following = next_first_day(budget, day)
