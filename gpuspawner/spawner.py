@@ -389,10 +389,15 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         """A launch that failed leaves nothing behind for the next one, which would otherwise repeat its options."""
         self.orm_spawner.user_options = {}
 
-    def _request(self) -> LaunchRequest:
+    async def request_for(self, options: Mapping[str, Any]) -> tuple[LaunchRequest, Settings]:
+        """The launch that these options ask for, checked, and the settings of this user. Raises ``LaunchError``."""
+        settings = await self._my_settings()
+        return self._request(options), settings
+
+    def _request(self, options: Mapping[str, Any] | None = None) -> LaunchRequest:
         """The launch that ``user_options`` ask for, checked."""
         return parse_request(
-            self.user_options,
+            self.user_options if options is None else options,
             user=self.user.name,
             server=self.name,
             workspaces=current_workspaces(self.user, self.launcher.now()),
