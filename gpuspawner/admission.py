@@ -7,17 +7,17 @@ from datetime import datetime
 from gpuspawner.budget import Accounts
 from gpuspawner.catalog import Catalog, Offer
 from gpuspawner.checks import (
-    QUOTA,
     day_of,
     gpus_of,
     judge,
     launch_limits,
     member_limits,
+    member_limits_everywhere,
     offer_checks,
     open_check,
     possible_from,
-    quota_limit,
 )
+from gpuspawner.class_checks import QUOTA, ClassRoom
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
 from gpuspawner.payment import Payment, budget_checks, payment_of
@@ -136,14 +136,19 @@ def decide(
     """As :func:`admit`, without raising: for whoever wants to know why."""
     workspace = settings.workspaces[request.workspace]
     others = [held for held in usage if held.key != (request.user, request.server)]
-    here = [held for held in others if held.workspace == workspace.name]
-    mine = [held for held in here if held.user == request.user]
+    mine = [held for held in others if held.user == request.user]
+    here = [held for held in mine if held.workspace == workspace.name]
     opened = open_check(workspace, settings, now)
     checks = [opened] if opened else []
     checks += offer_checks(request, workspace, settings, now)
-    checks += judge([*launch_limits(request, workspace), *member_limits(request, workspace, mine)], settings, now)
+    limits = [
+        *launch_limits(request, workspace),
+        *member_limits(request, workspace, here),
+        *member_limits_everywhere(request, settings, mine),
+    ]
+    checks += judge(limits, settings, now)
     by_class = {
-        name: judge([quota_limit(name, request.gpus, workspace, settings, here)], settings, now)
+        name: ClassRoom(name, workspace, settings, others, capacity, now).checks(request.gpus)
         for name in request.gpu_classes
     }
     covered = request.gpu_classes
@@ -160,7 +165,7 @@ def decide(
         first = refused[0]
         return Decision(trace, payment, room, DeniedError(first.reason, first.remedy, checks=trace), _all_from(refused))
     if by_class and not room:
-        refusal, since = _no_room(request, settings, by_class, here, capacity, now)
+        refusal, since = _no_room(request, settings, by_class, others, capacity, now)
         return Decision(trace, payment, room, DeniedError(refusal.reason, refusal.remedy, checks=trace), since)
     return Decision(trace, payment, room)
 
@@ -202,7 +207,7 @@ def _no_room(
     request: LaunchRequest,
     settings: Settings,
     by_class: Mapping[str, Sequence[Check]],
-    here: Sequence[Held],
+    others: Sequence[Held],
     capacity: Capacity,
     now: datetime,
 ) -> tuple[DeniedError, datetime | None]:
@@ -216,7 +221,7 @@ def _no_room(
         return DeniedError(reasons, first[0].remedy), since
     reason, remedy = _over_quota(request, settings, {check.gpu_class: check for check in first})
     if remedy is None:
-        other = _free_instead(request, settings, here, capacity, now)
+        other = _free_instead(request, settings, others, capacity, now)
         wait = "wait until a server of this workspace stops"
         needs_gpu = settings.catalog.profiles[request.profile].gpus.min
         remedy = f"{other}: choose that, or {wait}." if other else wait.capitalize()
@@ -238,12 +243,12 @@ def _over_quota(request: LaunchRequest, settings: Settings, checks: Mapping[str,
 
 
 def _free_instead(
-    request: LaunchRequest, settings: Settings, here: Sequence[Held], capacity: Capacity, now: datetime
+    request: LaunchRequest, settings: Settings, others: Sequence[Held], capacity: Capacity, now: datetime
 ) -> str:
     """The first other class of the profile that has room and GPUs free now, in words; empty if there is none."""
     workspace, profile = settings.workspaces[request.workspace], settings.catalog.profiles[request.profile]
-    for name in grants(workspace, profile, day_of(now, settings)):
-        room = judge([quota_limit(name, request.gpus, workspace, settings, here)], settings, now)
+    for name in grants(workspace, profile, settings, day_of(now, settings)):
+        room = ClassRoom(name, workspace, settings, others, capacity, now).checks(request.gpus)
         free = capacity.fits(settings.catalog.gpu_classes[name], request.gpus)
         if free and all(check.allowed for check in room):
             return f"{gpus_of(request.gpus, name, settings)} {'is' if request.gpus == 1 else 'are'} free now"

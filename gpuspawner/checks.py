@@ -7,30 +7,28 @@ from typing import NamedTuple
 
 from gpuspawner.config import SECTION, Settings
 from gpuspawner.limits import Limits
-from gpuspawner.quantity import say_gpus
 from gpuspawner.request import LaunchRequest, matches_image
 from gpuspawner.trace import Check, Unit, midnight, say_time
 from gpuspawner.usage import Held
 from gpuspawner.workspace import Workspace
 
 __all__ = [
-    "QUOTA",
     "Bound",
     "Counted",
     "Limit",
+    "Words",
+    "allowed_from",
     "day_of",
     "gpus_of",
     "judge",
     "launch_limits",
     "member_limits",
+    "member_limits_everywhere",
     "offer_checks",
     "open_check",
     "place_of",
     "possible_from",
-    "quota_limit",
 ]
-
-QUOTA = "workspace.quota"
 
 
 class Bound(NamedTuple):
@@ -106,7 +104,7 @@ def judge(limits: Iterable[Limit], settings: Settings, now: datetime) -> list[Ch
 
 def _refused(check: Check, limit: Limit, value: float, settings: Settings, now: datetime) -> Check:
     reason, remedy = limit.words(limit, value)
-    since = _allowed_from(limit, value, settings, now)
+    since = allowed_from(limit, value, settings, now)
     return replace(check, reason=reason, remedy=remedy + possible_from(since, settings, now), allowed_from=since)
 
 
@@ -115,7 +113,7 @@ def possible_from(since: datetime | None, settings: Settings, now: datetime) -> 
     return "" if since is None else f" It is possible from {say_time(since, now.astimezone(settings.timezone))} on."
 
 
-def _allowed_from(limit: Limit, value: float, settings: Settings, now: datetime) -> datetime | None:
+def allowed_from(limit: Limit, value: float, settings: Settings, now: datetime) -> datetime | None:
     """When enough of what is taken has ended at the latest, or the calendar allows more; None if that is not known."""
     events: list[tuple[datetime, float, date | None]] = [
         *((held.ends, amount, None) for held, amount in limit.counted if held.ends is not None and held.ends > now),
@@ -236,33 +234,37 @@ def member_limits(request: LaunchRequest, workspace: Workspace, mine: Sequence[H
         yield Limit(f"workspace.per_member.{key}", unit, asked, bound, words, workspace.changes(), counted)
 
 
-def quota_limit(gpu_class: str, gpus: int, workspace: Workspace, settings: Settings, here: Iterable[Held]) -> Limit:
-    """What the workspace may hold at once of a GPU class; ``here`` are its other servers."""
-
-    def bound(day: date) -> Bound:
-        limits = workspace.limits(day)
-        return Bound(limits.quota_of(gpu_class), f"{place_of(workspace)}.{limits.rule_of_quota(gpu_class)}")
+def member_limits_everywhere(request: LaunchRequest, settings: Settings, mine: Sequence[Held]) -> Iterator[Limit]:
+    """What the member may hold at once in all workspaces together; ``mine`` are all their other servers."""
 
     def words(limit: Limit, value: float) -> Words:
-        of = gpus_of(int(value), gpu_class, settings)
+        asked, most = limit.unit.say(limit.asked), limit.unit.say(value)
         if limit.asked > value:
             return Words(
-                f"You asked for {say_gpus(limit.asked)}; {workspace.title} may hold {of} at once.",
-                f"Ask for at most {value:g}." if value else "Choose another GPU class or workspace.",
+                f"You asked for {asked}; each member may hold {most} in all workspaces together.",
+                f"Ask for at most {most}." if value else "Ask the administrator.",
             )
         return Words(
-            f"{workspace.title} holds {limit.used:g} of {of}; you asked for {limit.asked:g} more.",
-            "Wait until a server of this workspace stops.",
+            f"You hold {limit.unit.say(limit.used)} in all workspaces ({_names(mine)}); {asked} more would be over the "
+            f"{most} each member may hold in all of them together.",
+            _make_room(limit),
         )
 
-    counted = [Counted(held, held.gpus) for held in here if gpu_class in held.gpu_classes]
-    return Limit(QUOTA, Unit.GPUS, gpus, bound, words, workspace.changes(), counted, gpu_class)
+    for key, unit, asked in (("servers", Unit.SERVERS, 1), *_amounts(request)):
+        counted = [Counted(held, 1 if key == "servers" else getattr(held, key)) for held in mine]
+        bound = _bound_everywhere(settings, key)
+        days = settings.per_member.changes()
+        yield Limit(f"hub.per_member.{key}", unit, asked, bound, words, days, counted)
 
 
-def gpus_of(count: int, gpu_class: str, settings: Settings) -> str:
+def _bound_everywhere(settings: Settings, key: str) -> Callable[[date], Bound]:
+    return lambda day: Bound(*settings.per_member.limit(key, day))
+
+
+def gpus_of(count: float, gpu_class: str, settings: Settings) -> str:
     """``"12 Medium GPUs"``; a title of several words is quoted."""
     title = settings.catalog.gpu_classes[gpu_class].title
-    return f"{count} {title if title.isalnum() else f'“{title}”'} GPU{'' if count == 1 else 's'}"
+    return f"{count:g} {title if title.isalnum() else f'“{title}”'} GPU{'' if count == 1 else 's'}"
 
 
 def _amounts(request: LaunchRequest) -> tuple[tuple[str, Unit, float], ...]:

@@ -11,8 +11,10 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.catalog import Catalog, GPUClass, Profile
+from gpuspawner.cohort import Cohort
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.idle import IdlePolicy
+from gpuspawner.limits import HubMember
 from gpuspawner.membership import Rule, Rules, rosters_in
 from gpuspawner.names import LAUNCH_VARIABLES, USER_VARIABLES, expand, scope_of, variables_in
 from gpuspawner.pod_patch import PodPatch, gpus_in
@@ -134,6 +136,8 @@ class Settings:
     catalog: Catalog
     workspaces: Mapping[str, Workspace]
     administrators: tuple[Rule, ...]
+    cohorts: Mapping[str, Cohort]
+    per_member: HubMember
     timezone: ZoneInfo
     namespace: str
     hub_name: str
@@ -153,6 +157,10 @@ class Settings:
     notices: tuple[str, ...]
     profiles_by_user: bool = False
     """Whether profiles are worked out for each user; the catalog then has none until :func:`with_profiles`."""
+
+    def cohort_of(self, workspace: str) -> Cohort | None:
+        """The cohort that a workspace shares hardware with."""
+        return next((cohort for cohort in self.cohorts.values() if workspace in cohort.workspaces), None)
 
     def patches(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Every patch of the pod, with its place in the section."""
@@ -254,6 +262,8 @@ class _Loader:
             catalog=catalog,
             workspaces=workspaces,
             administrators=self._administrators(),
+            cohorts=self._named("cohorts", Cohort),
+            per_member=self._model("per_member", HubMember) or HubMember(),
             timezone=timezone or ZoneInfo("UTC"),
             namespace=self._value("namespace", _Namespace, "default"),
             hub_name=self._value("hub_name", Name, "jupyterhub"),
@@ -379,12 +389,35 @@ class _Loader:
             self._known(f"{SECTION}.profiles[{name!r}].gpu_classes", "GPU class", profile.get("gpu_classes"), classes)
         for name, space in self._written("workspaces").items():
             path = f"{SECTION}.workspaces[{name!r}]"
-            self._known(f"{path}.profiles", "profile", space.get("profiles"), profiles)
-            self._known(f"{path}.quota", "GPU class", space.get("quota"), classes)
-            exceptions = space.get("exceptions")
-            for index, exception in enumerate(exceptions if isinstance(exceptions, list | tuple) else ()):
-                if isinstance(exception, Mapping):
-                    self._known(f"{path}.exceptions[{index}].quota", "GPU class", exception.get("quota"), classes)
+            for where, entry in self._with_exceptions(path, space):
+                self._known(f"{where}.profiles", "profile", entry.get("profiles"), profiles)
+                for key in ("quota", "gpu_classes", "borrowing_limit"):
+                    self._known(f"{where}.{key}", "GPU class", entry.get(key), classes)
+        self._check_cohorts(classes)
+
+    def _check_cohorts(self, classes: Collection[str] | None) -> None:
+        spaces, owner = self._declared("workspaces"), dict[str, str]()
+        for name, cohort in self._written("cohorts").items():
+            path = f"{SECTION}.cohorts[{name!r}]"
+            members = cohort.get("workspaces")
+            self._known(f"{path}.workspaces", "workspace", members, spaces)
+            for member in [members] if isinstance(members, str) else members if isinstance(members, list) else []:
+                if owner.setdefault(str(member), name) != name:
+                    self.problems.append(
+                        f"{path}.workspaces: found {member!r}, which belongs to {owner[member]!r}, allowed: one cohort "
+                        "for each workspace"
+                    )
+            for where, entry in self._with_exceptions(path, cohort):
+                for key in ("quota", "reserve"):
+                    self._known(f"{where}.{key}", "GPU class", entry.get(key), classes)
+
+    def _with_exceptions(self, path: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """An entry and its exceptions as written, each with its place."""
+        yield path, entry
+        exceptions = entry.get("exceptions")
+        for index, exception in enumerate(exceptions if isinstance(exceptions, list | tuple) else ()):
+            if isinstance(exception, Mapping):
+                yield f"{path}.exceptions[{index}]", exception
 
     def _declared(self, key: str) -> list[str] | None:
         """The names as written, or None where they cannot be told."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from gpuspawner.catalog import GPUClass, Profile
 from gpuspawner.checks import day_of
+from gpuspawner.class_checks import ClassRoom
 from gpuspawner.config import Settings
 from gpuspawner.limits import Limits
 from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_gpus, say_servers
@@ -144,6 +145,7 @@ def _thousandths(cores: float) -> float:
 
 
 _CORES: _Unit[float] = _Unit(_cores, format_cores, "CPU", _thousandths)
+_GPUS: _Unit[int] = _Unit(say_gpus, str, "GPU", int)
 _BYTES: _Unit[int] = _Unit(format_bytes, format_bytes, "Memory", int)
 
 
@@ -167,10 +169,10 @@ class _Desk:
         now: datetime,
         availability: Mapping[tuple[str, str, str], Availability],
     ) -> None:
-        here = [held for held in usage if held.workspace == workspace.name]
-        self.mine = [held for held in here if held.user == user]
-        self.held = {
-            name: sum(held.gpus for held in here if name in held.gpu_classes) for name in settings.catalog.gpu_classes
+        self.all_mine = [held for held in usage if held.user == user]
+        self.mine = [held for held in self.all_mine if held.workspace == workspace.name]
+        self.rooms = {
+            name: ClassRoom(name, workspace, settings, usage, capacity, now) for name in settings.catalog.gpu_classes
         }
         self.workspace = workspace
         self.settings = settings
@@ -188,6 +190,10 @@ class _Desk:
             reason = f"You have {mine} of your {say_servers(allowed)} in {space.title}: stop one to start another."
             if not allowed:
                 reason = f"{space.title} allows its members no server."
+        everywhere, all_mine = self._everywhere("servers"), len(self.all_mine)
+        if not reason and everywhere is not None and all_mine >= everywhere:
+            servers = say_servers(everywhere)
+            reason = f"You have {all_mine} of your {servers} in all workspaces: stop one to start another."
         return WorkspaceOffer(space.name, space.title, space.ends, default, profiles, reason)
 
     def _profile(self, profile: Profile) -> ProfileOffer:
@@ -225,7 +231,18 @@ class _Desk:
             if held:
                 why = f"You hold {unit.number(held)} of your {unit.show(allowed)} in {title}."
             caps.append(_Cap(unit.left(allowed, held), why))
+        everywhere: N | None = self._everywhere(key)
+        if everywhere is not None:
+            held = sum(getattr(one, key) for one in self.all_mine)
+            why = f"You hold {unit.number(held)} of your {unit.show(everywhere)} in all workspaces."
+            if not held:
+                why = f"Your limit in all workspaces together is {unit.show(everywhere)}."
+            caps.append(_Cap(unit.left(everywhere, held), why))
         return caps
+
+    def _everywhere(self, key: str) -> Any:
+        """What the member may hold in all workspaces together."""
+        return self.settings.per_member.limit(key, self.day)[0]
 
     def _share(
         self, profile: Profile, wanted: Range[N], caps: Iterable[_Cap], unit: "_Unit[N]"
@@ -284,10 +301,10 @@ class _Desk:
         least = max(1, profile.gpus.min)
         most, why = profile.gpus.max, f"{profile.title} offers at most {say_gpus(profile.gpus.max)}."
         reason = ""
-        for left, sentence in (self._quota(gpu_class), self._gpus_of_member(), self._gpus_of_launch()):
-            if left is not None and left < most:
-                most, why = left, sentence
-            if left is not None and left < least:
+        for left, sentence in (self.rooms[gpu_class.name].left(), *self._caps("gpus", _GPUS)):
+            if left < most:
+                most, why = int(left), sentence
+            if left < least:
                 needs = f" {profile.title} needs {say_gpus(least)}." if least > 1 else ""
                 reason = sentence + needs
         if reason:
@@ -299,7 +316,7 @@ class _Desk:
             description=gpu_class.description,
             memory=gpu_class.memory,
             gpus=Bounds(min(max(profile.gpus.default, least), most), least, most, why),
-            held=self.held[gpu_class.name],
+            held=self.rooms[gpu_class.name].held,
             quota=self.limits.quota_of(gpu_class.name),
             free=self.capacity.free(gpu_class) if live else None,
             total=self.capacity.total(gpu_class) if live else None,
@@ -310,32 +327,6 @@ class _Desk:
             reason=reason,
             availability=self.availability.get((self.workspace.name, profile.name, gpu_class.name)),
         )
-
-    def _quota(self, gpu_class: GPUClass) -> tuple[int | None, str]:
-        title, quota = self.workspace.title, self.limits.quota_of(gpu_class.name)
-        if quota is None:
-            return None, ""
-        held = self.held[gpu_class.name]
-        if not quota:
-            return 0, f"{title} grants none of these."
-        if not held:
-            return quota, f"{title} may hold {say_gpus(quota)} of this class at once."
-        return quota - held, f"{title} holds {held} of its {say_gpus(quota)} of this class."
-
-    def _gpus_of_member(self) -> tuple[int | None, str]:
-        title, allowed = self.workspace.title, self.limits.per_member.gpus
-        if allowed is None:
-            return None, ""
-        held = sum(one.gpus for one in self.mine)
-        if not allowed:
-            return 0, f"{title} gives its members no GPU."
-        if not held:
-            return allowed, f"Your limit in {title} is {say_gpus(allowed)}."
-        return allowed - held, f"You hold {held} of your {say_gpus(allowed)} in {title}."
-
-    def _gpus_of_launch(self) -> tuple[int | None, str]:
-        most = self.limits.per_launch.gpus
-        return most, "" if most is None else f"A launch in {self.workspace.title} may have {say_gpus(most)} at most."
 
 
 def _first_choice(classes: tuple[ClassOffer, ...], gpus: int) -> str:

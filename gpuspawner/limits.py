@@ -9,7 +9,18 @@ from pydantic import Field, model_validator
 
 from gpuspawner.schema import Bytes, Cores, Count, Day, NameList, Schema, Seconds
 
-__all__ = ["Dated", "LimitException", "Limits", "PerLaunch", "PerMember", "changed_by", "changes_of", "in_force"]
+__all__ = [
+    "Dated",
+    "HubMember",
+    "HubMemberException",
+    "LimitException",
+    "Limits",
+    "PerLaunch",
+    "PerMember",
+    "changed_by",
+    "changes_of",
+    "in_force",
+]
 
 
 class PerLaunch(Schema):
@@ -43,6 +54,29 @@ class Dated(Schema):
         return self
 
 
+class HubMemberException(Dated, PerMember):
+    """Limits of a member over all workspaces that differ from ``from`` to ``to``, both days included."""
+
+
+class HubMember(PerMember):
+    """The most one member may hold at once in all workspaces together; what is absent is unlimited."""
+
+    exceptions: tuple[HubMemberException, ...] = Field(default=(), description="Dated exceptions from these limits.")
+
+    def changes(self) -> set[date]:
+        """The days on which these limits may change."""
+        return changes_of(self.exceptions)
+
+    def limit(self, key: str, day: date) -> tuple[float | None, str]:
+        """How much a member may hold of ``gpus``, ``cpu``, ``memory`` or ``servers`` on a day, and what says so."""
+        value, rule = getattr(self, key), key
+        for index in in_force(self.exceptions, day):
+            changed = getattr(self.exceptions[index], key)
+            if changed is not None:
+                value, rule = changed, f"exceptions[{index}].{key}"
+        return value, f"per_member.{rule}"
+
+
 class LimitException(Dated):
     """Limits of a workspace that differ from ``from`` to ``to``, both days included; what it does not name stays."""
 
@@ -52,6 +86,12 @@ class LimitException(Dated):
     profiles: NameList | None = Field(default=None, description="Instead of the profiles on offer.")
     gpu_classes: NameList | None = Field(default=None, description="Instead of the GPU classes on offer.")
     images: NameList | None = Field(default=None, description="Instead of the images that may be named.")
+    borrowing_limit: Mapping[str, Count] = Field(
+        default_factory=dict, description="Instead of what may be borrowed of these classes."
+    )
+
+
+_AMOUNTS = ("quota", "borrowing_limit")
 
 
 def in_force(exceptions: Iterable[Dated], day: date) -> list[int]:
@@ -78,12 +118,17 @@ class Limits:
     profiles: tuple[str, ...] | None
     gpu_classes: tuple[str, ...] | None
     images: tuple[str, ...]
+    borrowing_limit: Mapping[str, int]
     set_by: Mapping[str, str]
     """Where an exception sets a limit: ``"per_member.gpus"`` to ``"exceptions[0].per_member.gpus"``."""
 
+    def offers(self, gpu_class: str) -> bool:
+        """Whether a class is among those on offer, whatever its quota."""
+        return self.gpu_classes is None or gpu_class in self.gpu_classes
+
     def quota_of(self, gpu_class: str) -> int | None:
         """GPUs of a class the workspace may hold at once: None is unlimited, 0 where the class is not granted."""
-        if self.gpu_classes is not None and gpu_class not in self.gpu_classes:
+        if not self.offers(gpu_class):
             return 0
         return self.quota.get(gpu_class, None if self.open else 0)
 
@@ -93,20 +138,21 @@ class Limits:
 
     def rule_of_quota(self, gpu_class: str) -> str:
         """Where the quota of a class is set, or the list that leaves it out."""
-        if self.gpu_classes is not None and gpu_class not in self.gpu_classes:
+        if not self.offers(gpu_class):
             return self.rule("gpu_classes")
         return self.rule(f"quota[{gpu_class!r}]") if gpu_class in self.quota else "quota"
 
 
 def changed_by(exceptions: Iterable[LimitException], day: date, **limits: Any) -> Limits:
     """The limits that ``limits`` become on a day, with the place of the exception that set each."""
-    found: dict[str, Any] = {**limits, "quota": dict(limits["quota"])}
+    found = {**limits, **{part: dict(limits[part]) for part in _AMOUNTS}}
     set_by: dict[str, str] = {}
     exceptions = tuple(exceptions)
     for index in in_force(exceptions, day):
         exception, path = exceptions[index], f"exceptions[{index}]"
-        found["quota"].update(exception.quota)
-        set_by.update({(key := f"quota[{name!r}]"): f"{path}.{key}" for name in exception.quota})
+        for part in _AMOUNTS:
+            found[part].update(getattr(exception, part))
+            set_by.update({(key := f"{part}[{name!r}]"): f"{path}.{key}" for name in getattr(exception, part)})
         for part in ("per_member", "per_launch"):
             given = getattr(exception, part).model_dump(exclude_none=True)
             found[part] = found[part].model_copy(update=given)

@@ -162,7 +162,7 @@ class _Cashier:
         affordable = (n for n in fewer if self._ceiling(self.gpu_class, n) <= left)
         if (most := next(affordable, None)) is not None:
             yield f"ask for {say_gpus(most)}"
-        others = grants(self.workspace, profile, day_of(self.now, self.settings)) if request.gpus else ()
+        others = grants(self.workspace, profile, self.settings, day_of(self.now, self.settings)) if request.gpus else ()
         costs = {name: self._ceiling(name, request.gpus) for name in others if name not in request.gpu_classes}
         fits = [name for name, cost in costs.items() if cost <= left]
         if fits:

@@ -62,10 +62,13 @@ def profiles_of(workspace: Workspace, settings: Settings, day: date | None = Non
     return {name: profiles[name] for name in (profiles if names is None else names) if name in profiles}
 
 
-def grants(workspace: Workspace, profile: Profile, day: date) -> tuple[str, ...]:
-    """The GPU classes of a profile that a workspace grants on a day, in the profile's order."""
-    limits = workspace.limits(day)
-    return tuple(name for name in profile.gpu_classes if limits.quota_of(name) != 0)
+def grants(workspace: Workspace, profile: Profile, settings: Settings, day: date) -> tuple[str, ...]:
+    """The GPU classes of a profile that a workspace grants, or may borrow, on a day, in the profile's order."""
+    limits, cohort = workspace.limits(day), settings.cohort_of(workspace.name)
+    lent = limits.quota if cohort is not None and cohort.limits(day).borrowing else {}
+    return tuple(
+        name for name in profile.gpu_classes if limits.quota_of(name) != 0 or (name in lent and limits.offers(name))
+    )
 
 
 def parse_request(
@@ -100,7 +103,7 @@ def parse_request(
         raise DeniedError(f"{workspace.title} offers no profile.", "Ask its managers or the administrator.")
     rule = f"{SECTION}.workspaces[{workspace.name!r}].{limits.rule('profiles')}"
     profile = offered[_choice("profile", given.get("profile"), offered, next(iter(offered)), workspace.title, rule)]
-    granted, most = grants(workspace, profile, day), limits.per_launch
+    granted, most = grants(workspace, profile, settings, day), limits.per_launch
     gpus = _gpus(given, profile, granted, most.gpus)
     return LaunchRequest(
         user=user,

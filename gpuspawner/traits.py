@@ -71,6 +71,31 @@ class SpawnerTraits(LoggingConfigurable):
             c.GPUSpawner.administrators = ["ada", {"claim": "groups", "equals": "research-it"}]
         """
     ).tag(config=True)
+    cohorts = Dict(
+        help="""Cohorts by name: workspaces that share hardware, what they may hold together, and whether one may
+        borrow what the others leave idle.
+
+        For example::
+
+            c.GPUSpawner.cohorts = {
+                "teaching": {
+                    "workspaces": ["cse151a", "cse251u"],
+                    "quota": {"medium": 24},
+                    "borrowing": True,
+                    "reserve": {"medium": 2},
+                },
+            }
+        """
+    ).tag(config=True)
+    per_member = Dict(
+        help="""The most one member may hold at once in all workspaces together: ``gpus``, ``cpu``, ``memory``,
+        ``servers``, and dated ``exceptions`` from them.
+
+        For example::
+
+            c.GPUSpawner.per_member = {"gpus": 4, "servers": 3}
+        """
+    ).tag(config=True)
     off_peak = Dict(
         allow_none=True,
         default_value=None,

@@ -107,6 +107,11 @@ class Workspace(Schema):
         description="GPUs of each class it may hold at once; a class not named is not granted. Without quota every "
         "class is granted and unlimited.",
     )
+    borrowing_limit: Mapping[str, Count] = Field(
+        default_factory=dict,
+        description="GPUs of each class it may hold beyond its quota, where its cohort lends; of a class not named, "
+        "all that is idle.",
+    )
     per_member: PerMember = Field(default=PerMember(), description="The most one member may hold here at once.")
     per_launch: PerLaunch = Field(default=PerLaunch(), description="The most one launch may ask for.")
     idle_gpu: Literal["end", "downgrade", "keep"] = Field(
@@ -163,6 +168,7 @@ class Workspace(Schema):
             profiles=self.profiles,
             gpu_classes=self.gpu_classes,
             images=self.images,
+            borrowing_limit=self.borrowing_limit,
         )
 
     def ever_offered(self) -> tuple[str, ...] | None:

@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
+from gpuspawner.cohort import Cohort, CohortException
 from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
 from gpuspawner.idle import Grace, IdlePolicy, Prometheus
-from gpuspawner.limits import LimitException, PerLaunch, PerMember
+from gpuspawner.limits import HubMember, HubMemberException, LimitException, PerLaunch, PerMember
 from gpuspawner.membership import AllRule, AnyRule, ClaimRule, EmailRule, NotRule, RosterRule
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
@@ -39,7 +40,11 @@ MODELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The opposite of a rule", NotRule),
     ("Limits of a member (`per_member`)", PerMember),
     ("Limits of a launch (`per_launch`)", PerLaunch),
-    ("A dated exception (`exceptions`)", LimitException),
+    ("A dated exception (`exceptions` of a workspace)", LimitException),
+    ("Limits of a member over all workspaces (`c.GPUSpawner.per_member`)", HubMember),
+    ("A dated exception from them", HubMemberException),
+    ("A cohort", Cohort),
+    ("A dated exception of a cohort", CohortException),
     ("A budget", Budget),
     ("What a budget carries over (`carry_over`)", CarryOver),
     ("Idle servers (`idle`)", IdlePolicy),

@@ -108,7 +108,8 @@ async def test_a_body_is_checked_and_every_mistake_is_told(hub: RunningHub) -> N
     status, told = await ask(hub, "trial/x", ADMIN_TOKEN, "POST", json={"count": 0, "titel": 1})
     assert (status, told["code"]) == (400, "bad_request")
     assert told["reason"] == (
-        "The request cannot be understood: count: found 0, allowed: 1 or more; titel: unknown key; did you mean 'title'?."
+        "The request cannot be understood: count: found 0, allowed: 1 or more; "
+        "titel: unknown key; did you mean 'title'?."
     )
     for body in ("[]", "7", "no json"):
         status, told = await ask(hub, "trial/x", ADMIN_TOKEN, "POST", data=body)
