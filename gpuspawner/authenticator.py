@@ -19,7 +19,7 @@ from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.groups import Groups, has_role, wanted_groups
-from gpuspawner.login_facts import authenticator_named
+from gpuspawner.login_facts import authenticator_named, notices_of
 from gpuspawner.logins.unix_groups import unix_groups
 from gpuspawner.membership import Login, addresses_in
 from gpuspawner.membership_log import MembershipLog
@@ -103,6 +103,8 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         )
         self.workspace_rosters = Rosters(settings.rosters(), self._normalized)
         self.workspace_rosters.read()
+        for notice in notices_of(settings, type(self), self.config, self.workspace_rosters.current):
+            self.log.warning("gpuspawner: %s", notice)
         self._groups = Groups(settings)
         self.workspace_log = MembershipLog(self._groups.names, lambda: self.workspace_clock())
         self._newcomers: dict[str, frozenset[str]] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
 from re import fullmatch
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
@@ -173,16 +174,21 @@ class Settings:
             for name, entry in entries.items():
                 yield f"{key}[{name!r}].pod", entry.pod
 
-    def rules(self) -> Iterator[tuple[str, tuple[Rule, ...]]]:
-        """All membership rules, with their place in the section."""
+    def today(self) -> date:
+        """The day of the hub's time zone."""
+        return datetime.now(self.timezone).date()
+
+    def rules(self) -> Iterator[tuple[str, Role, tuple[Rule, ...]]]:
+        """All membership rules, with their place in the section and the role they are about."""
         for name, space in self.workspaces.items():
-            for key in ("members", "managers", "auditors"):
-                yield f"workspaces[{name!r}].{key}", getattr(space, key)
-        yield "administrators", self.administrators
+            yield f"workspaces[{name!r}].members", Role.MEMBER, space.members
+            yield f"workspaces[{name!r}].managers", Role.MANAGER, space.managers
+            yield f"workspaces[{name!r}].auditors", Role.AUDITOR, space.auditors
+        yield "administrators", Role.ADMINISTRATOR, self.administrators
 
     def rosters(self) -> frozenset[str]:
         """The paths of all roster files."""
-        return frozenset(path for _, rules in self.rules() for path in rosters_in(rules))
+        return frozenset(path for _, _, rules in self.rules() for path in rosters_in(rules))
 
     def groups_with_roles(self) -> frozenset[str]:
         """JupyterHub's groups whose members may see or steer a workspace, or all of them."""

@@ -62,11 +62,11 @@ class Groups:
         joined = wanted - held.keys()
         if not left and not joined:
             return
-        for name in left:
-            user.groups.remove(held[name])
-        existing = {group.name: group for group in db.query(orm.Group).filter(orm.Group.name.in_(joined))}
-        user.groups.extend(existing.get(name) or orm.Group(name=name) for name in sorted(joined))
         with because_of(cause):
+            for name in left:
+                user.groups.remove(held[name])
+            existing = {group.name: group for group in db.query(orm.Group).filter(orm.Group.name.in_(joined))}
+            user.groups.extend(existing.get(name) or orm.Group(name=name) for name in sorted(joined))
             db.commit()
 
     def reconcile(

@@ -1,18 +1,22 @@
 """What is known of an authenticator's logins before anybody has logged in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from datetime import date
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any
 
 from jupyterhub.auth import Authenticator
 from traitlets.config import Config
 from traitlets.utils.importstring import import_item
 
+from gpuspawner.config import SECTION, Settings
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.membership_notices import Expected, never_matching
+from gpuspawner.roster import Roster
 from gpuspawner.schema import nearest
 
-__all__ = ["LoginFacts", "authenticator_named", "configured", "facts_of"]
+__all__ = ["authenticator_named", "configured", "expected_of", "notices_of"]
 
 ENTRY_POINTS = "jupyterhub.authenticators"
 
@@ -27,14 +31,6 @@ _WITHOUT_CLAIMS = {
     "jupyterhub.authenticators.shared.SharedPasswordAuthenticator",
     "nativeauthenticator.nativeauthenticator.NativeAuthenticator",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class LoginFacts:
-    """``claims``: the claims a login may have, None where it may be any; ``normalize``: a name as the hub has it."""
-
-    claims: frozenset[str] | None
-    normalize: Callable[[str], str]
 
 
 def authenticator_named(name: str) -> object:
@@ -66,7 +62,9 @@ def configured(kind: type[Authenticator], c: Config, trait: str) -> Any:
     return getattr(make(kind), trait)
 
 
-def facts_of(kind: type[Authenticator], c: Config) -> LoginFacts:
+def expected_of(
+    kind: type[Authenticator], c: Config, day: date, rosters: Mapping[str, Roster] = MappingProxyType({})
+) -> Expected:
     """What is known of the logins of an authenticator class with this configuration."""
     names = configured(kind, c, "username_map")
     author = _author(kind, "normalize_username")
@@ -75,11 +73,20 @@ def facts_of(kind: type[Authenticator], c: Config) -> LoginFacts:
     def normalize(name: str) -> str:
         return str(names.get(name.lower(), name.lower())) if lowers else name
 
-    decides = _author(kind, "authenticate")
-    if configured(kind, c, "post_auth_hook") is not None or decides not in _WITHOUT_CLAIMS:
-        return LoginFacts(None, normalize)
-    groups = decides == _PAM or configured(kind, c, "manage_groups")
-    return LoginFacts(frozenset({"groups"} if groups else ()), normalize)
+    claims, decides = None, _author(kind, "authenticate")
+    if configured(kind, c, "post_auth_hook") is None and decides in _WITHOUT_CLAIMS:
+        groups = decides == _PAM or configured(kind, c, "manage_groups")
+        claims = frozenset({"groups"} if groups else ())
+    return Expected(claims, normalize, day, rosters)
+
+
+def notices_of(
+    settings: Settings, kind: type[Authenticator], c: Config, rosters: Mapping[str, Roster]
+) -> Iterator[str]:
+    """One line for each membership rule that can never match with this authenticator."""
+    expected = expected_of(kind, c, settings.today(), rosters)
+    for place, role, rules in settings.rules():
+        yield from never_matching(f"{SECTION}.{place}", rules, role, expected)
 
 
 def _author(kind: type[Authenticator], method: str) -> str:

@@ -91,7 +91,8 @@ class MembershipLog:
                 history = inspect(one).attrs.users.history
                 yield from ((user.name, one.name, True) for user in history.added)
                 yield from ((user.name, one.name, False) for user in history.deleted)
-        for one in db.deleted:
+        for deleted in db.deleted:
+            one = getattr(deleted, "orm_user", deleted)  # JupyterHub deletes its wrapper of a user
             if isinstance(one, orm.User):
                 yield from ((one.name, group.name, False) for group in one.groups)
             elif isinstance(one, orm.Group):

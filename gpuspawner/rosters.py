@@ -34,13 +34,18 @@ class Rosters:
         The files; relative ones begin where the process runs.
     normalize
         Makes a name on a list into that of a login.
+    log
+        Where it is told what was read and what not.
     """
 
-    def __init__(self, paths: Iterable[str], normalize: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, paths: Iterable[str], normalize: Callable[[str], str] = str, log: logging.Logger = logger
+    ) -> None:
         self.current: Mapping[str, Roster] = {}
         self.problems: Mapping[str, tuple[str, ...]] = {}
         self._files = [_File(path) for path in sorted(set(paths))]
         self._normalize = normalize
+        self._log = log
         self._checking = asyncio.Lock()
 
     def __bool__(self) -> bool:
@@ -89,14 +94,14 @@ class Rosters:
     def _take(self, path: str, found: "Roster | RosterError") -> frozenset[Line]:
         if isinstance(found, RosterError):
             self.problems = {**self.problems, path: tuple(found.problems)}
-            logger.error("Roster %s is not taken, memberships stay as they are: %s", path, found)
+            self._log.error("Roster %s is not taken, memberships stay as they are: %s", path, found)
             return frozenset()
         self.problems = {name: problem for name, problem in self.problems.items() if name != path}
         before = self.current[path].lines if path in self.current else frozenset()
         self.current = {**self.current, path: found}
-        logger.info("Roster %s: %d lines, %d of them new", path, len(found.lines), len(found.lines - before))
+        self._log.info("Roster %s: %d lines, %d of them new", path, len(found.lines), len(found.lines - before))
         for note in found.notes:
-            logger.warning("Roster %s: %s", path, note)
+            self._log.warning("Roster %s: %s", path, note)
         return before ^ found.lines
 
 

@@ -24,7 +24,8 @@ def run(options: argparse.Namespace) -> int:
 
         return from_kubespawner.run(path)
     try:
-        section = section_of(load_config(path))
+        config = load_config(path)
+        section = section_of(config)
         settings = load_settings(section, _inherited())
     except ConfigurationError as error:
         print(*error.problems, sep="\n")
@@ -35,7 +36,16 @@ def run(options: argparse.Namespace) -> int:
             f"{path} has no c.GPUSpawner section: a hub with it offers nothing. "
             "See examples/ for a configuration to start from."
         )
+    from gpuspawner.cli import check_members
+
+    mistakes, notes = check_members.look(settings, config)
     print("\n\n".join(describe(settings)))
+    if notes:
+        print("\n" + "\n".join(f"Note: {note}" for note in notes))
+    if mistakes:
+        print("\n" + "\n".join(mistakes))
+        print(f"{path}: {_count(len(mistakes), 'mistake')}.")
+        return 1
     if options.cluster and (wrong := _compare(settings)):
         print(f"\n{path}: no node of the cluster can hold {wrong} of the launches above, now or later.")
         return 1

@@ -26,6 +26,7 @@ PURE = [
     "roles",
     "roster",
     "membership",
+    "membership_notices",
     "names",
     "storage",
     "pod_patch",

@@ -1,0 +1,43 @@
+"""What `gpuspawner check` says of the people: rosters that cannot be read, and rules that can never match."""
+
+from collections.abc import Iterator
+from logging import Logger, NullHandler
+from typing import Any
+
+from traitlets.config import Config
+
+from gpuspawner.authenticator import WorkspaceAuthenticator
+from gpuspawner.config import SECTION, Settings
+from gpuspawner.login_facts import authenticator_named, expected_of, notices_of
+from gpuspawner.membership import ClaimRule, EmailRule, RosterRule, Rule
+from gpuspawner.rosters import Rosters
+
+__all__ = ["look"]
+
+
+def look(settings: Settings, c: Config) -> tuple[list[str], list[str]]:
+    """Mistakes and notes, a line each; rosters with a relative path are looked for where the command runs."""
+    named = c.JupyterHub.get("authenticator_class", "default")
+    kind: Any = authenticator_named(named) if isinstance(named, str) else named
+    silent = Logger("silent")
+    silent.addHandler(NullHandler())
+    rosters = Rosters(settings.rosters(), expected_of(kind, c, settings.today()).normalize, silent)
+    rosters.read()
+    mistakes = [f"roster {path}: {problem}" for path, found in rosters.problems.items() for problem in found]
+    notes = [f"roster {path}: {note}" for path, roster in rosters.current.items() for note in roster.notes]
+    notes += notices_of(settings, kind, c, rosters.current)
+    if not issubclass(kind, WorkspaceAuthenticator) and any(_unanswered(settings)):
+        notes.append(
+            f"{SECTION}.workspaces: there are rules over claims, e-mail addresses or rosters, and "
+            "c.JupyterHub.authenticator_class is not with_workspaces(...): nobody looks at them"
+        )
+    return mistakes, notes
+
+
+def _unanswered(settings: Settings) -> Iterator[bool]:
+    def asks(rule: Rule) -> bool:
+        if isinstance(rule, str):
+            return False
+        return isinstance(rule, ClaimRule | EmailRule | RosterRule) or any(map(asks, rule.inner()))
+
+    yield from (asks(rule) for _, _, rules in settings.rules() for rule in rules)
