@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self, TypeAlias
@@ -41,6 +41,19 @@ _ANY_LINE: _Counted = frozenset({None, *Role})
 _DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z][-a-z0-9]{0,61}[a-z0-9]", re.ASCII)
 
 
+# What LTI 1.3 says of the course from which somebody has opened the hub: https://www.imsglobal.org/spec/lti/v1p3/
+_OF_A_COURSE = "https://purl.imsglobal.org/spec/lti/claim/"
+_COURSE = f"{_OF_A_COURSE}context"
+
+# OpenID Connect's own claims, each a single text of which people may choose parts: a semicolon in them separates
+# nothing. "a@example.edu;"@example.org is an address of example.org.
+# https://openid.net/specs/openid-connect-core-1_0.html#StandardClaims
+_SINGLE = frozenset(
+    "sub name given_name family_name middle_name nickname preferred_username profile picture website email gender "
+    "birthdate zoneinfo locale phone_number".split()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """Who has logged in, and what is known of them on a day.
@@ -48,6 +61,9 @@ class Login:
     Most authenticators tell the claims at the login only, and they are not stored: ``complete`` is False where there
     may be more of them than ``claims`` says. ``addresses`` are the verified e-mail addresses, in lower case, None where
     they are not known now. Of ``rosters`` those that could be read are there, by path.
+
+    A login by LTI is about the course from which somebody has opened the hub; what they are in another one it does not
+    say. ``elsewhere``: the rule asks for another one, so what the claims say of a course tells nothing.
     """
 
     user: str
@@ -56,6 +72,7 @@ class Login:
     complete: bool = False
     addresses: frozenset[str] | None = None
     rosters: Mapping[str, Roster] = field(default_factory=dict)
+    elsewhere: bool = False
 
 
 def any_of(verdicts: Iterable[Verdict]) -> Verdict:
@@ -90,6 +107,10 @@ class _Rule(Schema):
         """The rules it is made of."""
         return iter(())
 
+    def is_elsewhere(self, login: Login) -> bool:
+        """Whether it asks for another course than the one from which this login has opened the hub, by LTI."""
+        return False
+
 
 class ClaimRule(_Rule):
     """Membership by a claim of the login: ``{"claim": "groups", "matches": "course:cse151a:*"}``.
@@ -98,6 +119,8 @@ class ClaimRule(_Rule):
     value is a list, or a list written with semicolons as Shibboleth does, any element may match. ``matches`` is a glob
     and ``regex`` a regular expression of Python; both are about the whole of a value and, like ``equals``, heed upper
     and lower case. Numbers are compared as they are written; True, False and null match nothing.
+
+    Of LTI's ``context`` it tells who is in, and never who is not: people open the hub from one course at a time.
     """
 
     claim: str = Field(min_length=1)
@@ -117,10 +140,19 @@ class ClaimRule(_Rule):
 
     def holds(self, claims: Mapping[str, Any]) -> bool:
         """Whether these claims satisfy the rule; an absent claim never does."""
-        return any(map(self._fits, _values(claims, self.claim)))
+        texts = _values(claims, self.claim)
+        return any(map(self._fits, texts if self.claim in _SINGLE else _parts(texts)))
 
     def verdict(self, login: Login, counted: _Counted) -> Verdict:
-        return self.holds(login.claims) or (False if login.complete else None)
+        if login.elsewhere and self.claim.startswith(_OF_A_COURSE):
+            return None
+        return self.holds(login.claims) or (False if login.complete and not self._asks_for_a_course() else None)
+
+    def is_elsewhere(self, login: Login) -> bool:
+        return self._asks_for_a_course() and not self.holds(login.claims)
+
+    def _asks_for_a_course(self) -> bool:
+        return self.claim == _COURSE or self.claim.startswith(f"{_COURSE}.")
 
     def _fits(self, value: str) -> bool:
         if self.equals is not None:
@@ -203,6 +235,9 @@ class AnyRule(_Rule):
     def inner(self) -> Iterator["Rule"]:
         return iter(self.any_)
 
+    def is_elsewhere(self, login: Login) -> bool:
+        return all(_is_elsewhere(rule, login) for rule in self.any_)
+
 
 class AllRule(_Rule):
     """Holds where all of its rules do: ``{"all": [{"email_domain": "ucsd.edu"}, {"roster": "cse151a.csv"}]}``."""
@@ -210,7 +245,8 @@ class AllRule(_Rule):
     all_: tuple["Rule", ...] = Field(alias="all", min_length=1)
 
     def verdict(self, login: Login, counted: _Counted) -> Verdict:
-        return _all_of(_verdict(rule, login, counted) for rule in self.all_)
+        seen = replace(login, elsewhere=True) if self.is_elsewhere(login) else login
+        return _all_of(_verdict(rule, seen, counted) for rule in self.all_)
 
     def gives(self, role: Role, login: Login) -> Verdict:
         """Where one of its rosters does, and all the rest holds."""
@@ -219,6 +255,9 @@ class AllRule(_Rule):
     def inner(self) -> Iterator["Rule"]:
         return iter(self.all_)
 
+    def is_elsewhere(self, login: Login) -> bool:
+        return any(_is_elsewhere(rule, login) for rule in self.all_)
+
 
 class NotRule(_Rule):
     """Holds where its rule does not: ``{"not": {"roster": "suspended.csv"}}``; use it within ``all``."""
@@ -226,6 +265,8 @@ class NotRule(_Rule):
     not_: "Rule" = Field(alias="not")
 
     def verdict(self, login: Login, counted: _Counted) -> Verdict:
+        if login.complete and not login.elsewhere and _is_elsewhere(self.not_, login):
+            return True
         return _not(_verdict(self.not_, login, _ANY_LINE))
 
     def inner(self) -> Iterator["Rule"]:
@@ -294,7 +335,7 @@ def rosters_in(rules: Iterable[Rule]) -> Iterator[str]:
 
 def addresses_in(claims: Mapping[str, Any]) -> frozenset[str]:
     """The e-mail addresses of some claims, in lower case, but for those which the provider has not verified."""
-    found = [*_leaves(claims.get("mail"))]
+    found = [*_parts(_texts(claims.get("mail")))]
     if str(claims.get("email_verified")).lower() not in ("false", "0", "no"):
         found += _texts(claims.get("email"))
     return frozenset(address.lower() for address in found if re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", address))
@@ -302,6 +343,10 @@ def addresses_in(claims: Mapping[str, Any]) -> frozenset[str]:
 
 def _verdict(rule: Rule, login: Login, counted: _Counted) -> Verdict:
     return rule in (EVERYONE, login.user) if isinstance(rule, str) else rule.verdict(login, counted)
+
+
+def _is_elsewhere(rule: Rule, login: Login) -> bool:
+    return not isinstance(rule, str) and rule.is_elsewhere(login)
 
 
 def _gives(rule: Rule, role: Role, login: Login) -> Verdict:
@@ -313,19 +358,19 @@ def _values(found: Any, path: str) -> list[str]:
     if isinstance(found, list | tuple | set | frozenset):
         return [value for element in found for value in _values(element, path)]
     if not path:
-        return [*_leaves(found)]
+        return [*_texts(found)]
     if not isinstance(found, Mapping):
         return []
     ends = [at for at, letter in enumerate(path) if letter == "."] + [len(path)]
     return [value for at in ends if path[:at] in found for value in _values(found[path[:at]], path[at + 1 :])]
 
 
-def _leaves(found: Any) -> Iterator[str]:
-    """The texts and numbers of a value or a list of them; of ``"a;b"`` the whole and both parts."""
-    for text in _texts(found):
+def _parts(texts: Iterable[str]) -> Iterator[str]:
+    """Of ``"a;b"`` the whole and both parts."""
+    for text in texts:
         yield text
         if ";" in text:
-            # Shibboleth's SP writes a semicolon within a value as "\\;".
+            # Shibboleth's SP writes a semicolon within a value as "\;".
             parts = (part.strip().replace("\\;", ";") for part in re.split(r"(?<!\\);", text))
             yield from filter(None, parts)
 

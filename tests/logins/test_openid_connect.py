@@ -29,6 +29,10 @@ CLAIMS = {
         {"eduperson_scoped_affiliation": ["member@ucsd.edu", "student@ucsd.edu"]},
         {"claim": "eduperson_scoped_affiliation", "equals": "student@ucsd.edu"},
     ),
+    "affiliations, joined as Shibboleth does": (
+        {"eduperson_scoped_affiliation": "member@ucsd.edu;student@ucsd.edu"},
+        {"claim": "eduperson_scoped_affiliation", "matches": "student@*"},
+    ),
     "roles, nested as in Keycloak": (
         {"realm_access": {"roles": ["offline_access", "researcher"]}},
         {"claim": "realm_access.roles", "equals": "researcher"},
@@ -67,7 +71,7 @@ async def test_cilogon_names_the_institution_and_its_affiliations(start_hub, pro
         "ada",
         idp=IDP,
         eppn="ada@ucsd.edu",
-        affiliation=["member@ucsd.edu", "student@ucsd.edu"],
+        affiliation="member@ucsd.edu;student@ucsd.edu",
         isMemberOf=[COURSE],
     )
     hub = await start_hub(
