@@ -48,10 +48,10 @@ _COURSE = f"{_OF_A_COURSE}context"
 # OpenID Connect's own claims, each a single text of which people may choose parts: a semicolon in them separates
 # nothing. "a@example.edu;"@example.org is an address of example.org.
 # https://openid.net/specs/openid-connect-core-1_0.html#StandardClaims
-_SINGLE = frozenset(
-    "sub name given_name family_name middle_name nickname preferred_username profile picture website email gender "
-    "birthdate zoneinfo locale phone_number".split()
-)
+_SINGLE = frozenset({
+    "sub", "name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
+    "website", "email", "gender", "birthdate", "zoneinfo", "locale", "phone_number",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
