@@ -1,6 +1,6 @@
 """Stores on both databases."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +9,6 @@ from running_postgres import RunningPostgres
 from gpuspawner.ledger.store import Store
 
 BOTH = ("sqlite", "postgresql")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[RunningPostgres]:
-    server = RunningPostgres()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(params=BOTH)
