@@ -13,6 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 from gpuspawner.admission import Availability, Capacity, Granted, Held, admit
+from gpuspawner.bookkeeping.book import HoldError
+from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
+from gpuspawner.bookkeeping.runs import carry, denial_of, session_of
 from gpuspawner.budget import Accounts
 from gpuspawner.catalog import uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
@@ -28,9 +31,11 @@ from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.device_claim import build_claim_template
-from gpuspawner.errors import LaunchError
+from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.labels import LAUNCH
 from gpuspawner.ledger.holds import Holds
+from gpuspawner.ledger.records import Session
+from gpuspawner.ledger.store import Store
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.recent import Recent
@@ -49,12 +54,16 @@ ModifyPod = Callable[[dict[str, Any]], Awaitable[Any]]
 _FIRST_SYNC = 10.0
 _BLIP = 5.0
 _GRACE = 30
+_CANCELLED = "cancelled"
 _REFUSALS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Launch:
-    """A launch under way; ``id`` tells its pods from those of other launches of the server."""
+    """A launch under way; ``id`` tells its pods from those of other launches of the server.
+
+    ``session`` is what it is charged as; ``paid``: by a budget.
+    """
 
     request: LaunchRequest
     server: Server
@@ -62,6 +71,8 @@ class _Launch:
     tell: Callable[[Progress], None]
     modify: ModifyPod | None
     settings: Settings
+    session: Session
+    paid: bool
 
 
 class Launcher:
@@ -85,6 +96,7 @@ class Launcher:
         owned: Callable[[str, str], bool],
         client: Client | None = None,
         pod_tls: ssl.SSLContext | None = None,
+        store: Store | None = None,
         clock: Callable[[], datetime] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -101,15 +113,23 @@ class Launcher:
         )
         self.events = EventFeed(self.client)
         self.provision = Provision(self.client, settings, sleep)
+        self._clock = clock or (lambda: datetime.now(settings.timezone))
         self.objects = ServerObjects(
-            self.client, self.view, settings, needed=self._is_launching, devices=self._devices, sleep=sleep
+            self.client,
+            self.view,
+            settings,
+            needed=self._is_launching,
+            devices=self._devices,
+            sleep=sleep,
+            ledger_away=lambda: self.books.unavailable,
         )
         self.holds = Holds()
         self.accounts = Accounts(settings.workspaces, settings.timezone)
+        self.store = store or Store(settings.ledger_url, settings.hub_name, self._clock)
+        self.books = Bookkeeper(self.store, self.accounts, self.objects, clock=self._clock, sleep=sleep)
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
         self._owned = owned
-        self._clock = clock or (lambda: datetime.now(settings.timezone))
         self._monotonic = monotonic
         self._room = WaitingRoom(self.view, self.holds, settings, self._clock, monotonic)
         self._pulls = Pulls()
@@ -123,6 +143,7 @@ class Launcher:
 
     def begin(self) -> None:
         """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
+        self.books.begin()
         self.view.on_pod(self._pod_changed)
         self.view.start()
         self._background(self._sweep())
@@ -132,6 +153,8 @@ class Launcher:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.books.close()
+        await self.store.close()
         await self.events.close()
         await self.view.close()
         await self.client.close()
@@ -192,10 +215,12 @@ class Launcher:
         if not await self.synced(min(timeout, _FIRST_SYNC)) or not await self.view.answers(min(timeout, _BLIP)):
             raise self._blind()
         key, settings = (request.user, request.server), settings or self.settings
-        free = self._room.unclaimed(request, self.capacity())
-        granted = self.holds.admit(lambda usage: admit(request, settings, usage, free, self.now(), self.accounts))
+        budget = settings.workspaces[request.workspace].budget
+        known = budget is None or await self.books.ready()
+        free, launch = self._room.unclaimed(request, self.capacity()), uuid4().hex
+        granted, session = self._admit(request, settings, free, launch, known=known)
         self._room.admitted(granted)
-        self._launching[key] = launch = uuid4().hex
+        self._launching[key] = launch
         self._exits.pop(key, None)
         stopping = self._stopping.pop(key, None)
         if stopping is not None:
@@ -207,13 +232,18 @@ class Launcher:
             waits_for = step.message
             tell(step)
 
+        paid = budget is not None and granted.cost > 0
+        under_way = _Launch(request, server, launch, told, modify, settings, session, paid)
         try:
             async with asyncio.timeout(timeout):
-                return await self._start(_Launch(request, server, launch, told, modify, settings), granted)
+                await self.books.hold(session, paid=paid)
+                ready = await self._start(under_way, granted)
+            self.books.launched(under_way.session.id)
+            return ready
         except BaseException as error:
             del self._launching[key]
             self.provision.doubt(request, server.user_id)
-            self._background(self._withdraw(key, launch))
+            self._background(self._give_up(under_way, error))
             if isinstance(error, TimeoutError):
                 raise TooSlowError(None, timeout, waits_for) from None
             raise
@@ -236,7 +266,7 @@ class Launcher:
     def exit_code(self, user: str, server: str) -> int | None:
         """None while a server runs or nothing is known of it; else its exit code, 0 if only its absence is known."""
         pod = self.objects.pod((user, server))
-        if pod is not None and pod.ended:
+        if pod is not None and pod.over:
             return 1 if pod.exit_code is None else pod.exit_code
         if pod is not None or not self.view.synced or (user, server) in self._launching:
             return None
@@ -265,6 +295,27 @@ class Launcher:
                 return await self.view.wait_for(self.objects.namespace(user), name, lambda pod: pod.ready or pod.ended)
         except TimeoutError:
             return None
+
+    def _admit(
+        self, request: LaunchRequest, settings: Settings, free: Capacity, launch: str, *, known: bool
+    ) -> tuple[Granted, Session]:
+        """Decide, and hold what was granted and what it costs, all in this instant. ``known``: the balances are."""
+        opened, sessions = self.now(), []
+
+        def decide(usage: list[Held]) -> Granted:
+            granted = admit(request, settings, usage, free, opened, self.accounts)
+            session = session_of(granted, launch, settings.hub_name, opened)
+            if granted.cost and not known:
+                raise HoldError(granted.cost, self.books.unavailable or TimeoutError())
+            self.accounts.hold(session)
+            sessions.append(session)
+            return granted
+
+        try:
+            return self.holds.admit(decide), sessions[0]
+        except DeniedError as denial:
+            self.books.note(denial_of(denial, request, opened))
+            raise
 
     async def _start(self, under_way: "_Launch", granted: Granted) -> PodRecord:
         """Make the pod, again for another GPU class where that is free sooner, and wait until its server answers."""
@@ -302,6 +353,8 @@ class Launcher:
         if under_way.modify is not None:
             manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, under_way.settings)
         manifest["metadata"]["annotations"][LAUNCH] = under_way.id
+        await self._keep_session(under_way)
+        carry(manifest, under_way.session, until_charged=under_way.paid)
         namespace, wake = self.objects.namespace(granted.request.user), asyncio.Event()
         with self.events.follow(namespace, manifest["metadata"]["name"], wake.set) as follower:
             template = build_claim_template(granted, self.settings)
@@ -330,6 +383,22 @@ class Launcher:
                 finally:
                     self._pulls.note(follower.events)
 
+    async def _keep_session(self, under_way: _Launch) -> None:
+        """Where a pod of this launch has run before it moved on, that is charged; the next one is another session."""
+        session = under_way.session
+        if self.books.is_open(session.id):
+            return
+        left = self.accounts.left(session.workspace, session.user, self.now())
+        held = session.held if left is None else min(left, session.held)
+        under_way.session = replace(session, id=uuid4().hex, opened=self.now(), held=held)
+        self.accounts.hold(under_way.session)
+        await self.books.hold(under_way.session, paid=under_way.paid)
+
+    async def _give_up(self, under_way: _Launch, error: BaseException) -> None:
+        await self._withdraw((under_way.request.user, under_way.request.server), under_way.id)
+        cause = error.code if isinstance(error, LaunchError) else TooSlowError.code
+        self.books.withdrawn(under_way.session.id, _CANCELLED if isinstance(error, asyncio.CancelledError) else cause)
+
     async def _withdraw(self, key: Key, launch: str | None, grace_seconds: int | None = None) -> None:
         """Delete the pod of one launch (None: of whichever is there) and what belongs to it, and end its hold."""
         gone = await self.objects.withdraw(key, launch, grace_seconds)
@@ -340,11 +409,12 @@ class Launcher:
 
     def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
         """What a pod takes counts until it has ended; an end nobody asked for is passed on and cleared away."""
+        self.books.pod_changed(pod, gone)
         held = held_of(pod.annotations, self.settings)
         if held is None or (pod.namespace, pod.name) != (self.objects.namespace(held.user), pod_name(*held.key)):
             return
         key = held.key
-        if gone or pod.ended:
+        if gone or pod.over:
             self.holds.pod_ended(key)
         else:
             landed = self.view.class_of(pod, self.settings.catalog, held.gpu_classes)
@@ -355,20 +425,21 @@ class Launcher:
             self._background(self._withdraw(key, launch))
         if key in self._launching:
             return
-        if gone or pod.ended:
+        if gone or pod.over:
             self._exits[key] = pod.exit_code or (1 if pod.phase == "Failed" else 0)
             callback = self._endings.pop(key, None)
             if callback is not None:
                 self._causes[key] = cause = ended(pod, ran=True)
                 logger.info("%s/%s: %s", pod.namespace, pod.name, cause.reason)
                 self._background(callback())
-        if pod.ended and not gone and not self.objects.is_deleting(pod):
+        if pod.ended and not (gone or pod.deleting or self.objects.is_deleting(pod)):
             self._background(self._withdraw(key, launch))
 
     async def _sweep(self) -> None:
         """Delete the pods and Secrets of launches that a hub before this one did not finish; tell of servers that
         ended since then."""
         await self.view.started()
+        self.books.all_known()
         for pod in list(self.view.pods.values()):  # nodes and devices may have become known after the pods on them
             self._pod_changed(pod, gone=False)
         for key in [key for key in self._endings if self.objects.pod(key) is None]:

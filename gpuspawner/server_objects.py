@@ -1,15 +1,22 @@
 """The objects of each server in Kubernetes: made in place of what an earlier launch left, and cleared away."""
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from gpuspawner.bookkeeping.book import UnchargedError
+from gpuspawner.bookkeeping.runs import FINALIZER
 from gpuspawner.cluster.client import ApiError, Client, UnreachableError
-from gpuspawner.cluster.records import PodRecord
+from gpuspawner.cluster.events import ended
+from gpuspawner.cluster.records import PodRecord, pod_record
 from gpuspawner.cluster.view import View
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
+from gpuspawner.errors import LaunchError
 from gpuspawner.labels import LAUNCH
+from gpuspawner.lease import ended_by
 from gpuspawner.pod import HUB_LABEL, Server, build_secret, pod_name
 from gpuspawner.provision import ForeignObjectError
 from gpuspawner.recent import Recent
@@ -23,6 +30,10 @@ Key = tuple[str, str]
 
 _NOT_FOUND, _CONFLICT = 404, 409
 _REPLACEMENTS = 3
+_STRATEGIC = "application/strategic-merge-patch+json"
+_STOPPED = "stopped"
+_UNCHARGED = 5.0
+"""Seconds after which a pod that is kept by the ledger alone is no longer waited for, where the ledger is away."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
@@ -35,6 +46,8 @@ class ServerObjects:
         Whether a launch of a server (user name, server name) is under way, which needs what has its name.
     devices
         Whether servers have ResourceClaimTemplates.
+    ledger_away
+        Why the ledger does not answer now; None while it does. Pods whose sessions are not charged wait for it.
     """
 
     def __init__(
@@ -46,6 +59,7 @@ class ServerObjects:
         needed: Callable[[Key], bool],
         devices: bool,
         sleep: Callable[[float], Awaitable[None]],
+        ledger_away: Callable[[], LaunchError | None] = lambda: None,
     ) -> None:
         self._client = client
         self._view = view
@@ -53,6 +67,7 @@ class ServerObjects:
         self._needed = needed
         self._devices = devices
         self._sleep = sleep
+        self._ledger_away = ledger_away
         self._deleting: set[str] = set()
         self._without_secret: set[Key] = set()
         self._never_seen: Recent[str, None] = Recent()
@@ -86,6 +101,8 @@ class ServerObjects:
             What Kubernetes answered.
         ForeignObjectError
             Where the one that is there is not of this hub.
+        UnchargedError
+            Where it is a pod that is kept until the ledger answers.
         """
         name = manifest["metadata"]["name"]
         for _ in range(_REPLACEMENTS):
@@ -101,8 +118,7 @@ class ServerObjects:
                 uid = old["metadata"]["uid"]
                 await self._client.delete(resource, namespace, name, uid=uid)
                 if resource == "pods":
-                    self._view.observe(old)
-                    await self._view.wait_for(namespace, name, lambda _: False, uid=uid)
+                    await self._until_gone(self._view.observe(old))
             except ApiError as error:
                 if error.status not in (_NOT_FOUND, _CONFLICT):
                     raise
@@ -160,10 +176,49 @@ class ServerObjects:
                 if getattr(error, "status", None) != _NOT_FOUND:
                     logger.warning("%s/%s is left behind in %s: %s", resource, name, namespace, error)
 
+    def landed(self, pod: PodRecord, among: Sequence[str]) -> str | None:
+        """The GPU class whose card a pod got; None where that is not known (any more)."""
+        return self._view.class_of(pod, self._settings.catalog, among) if among else None
+
+    def cause(self, pod: PodRecord) -> str:
+        """Why a pod is over, in a word: ``stopped`` where JupyterHub stopped it."""
+        if self.is_deleting(pod) and ended_by(pod.annotations) is None:
+            return _STOPPED
+        return ended(pod, ran=True).code
+
+    async def read(self, pod: PodRecord) -> PodRecord | None:
+        """A pod as Kubernetes has it now, None if it is gone. Raises ``ApiError``, ``UnreachableError``."""
+        try:
+            return pod_record(await self._client.get("pods", pod.namespace, pod.name), own=True)
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return None
+
+    async def let_go(self, pod: PodRecord) -> None:
+        """Take the ledger's finalizer off a pod, as the Job controller does its own. Raises as :meth:`read`."""
+        patch = {"metadata": {"uid": pod.uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+        await self._client.patch("pods", pod.namespace, pod.name, patch, content_type=_STRATEGIC)
+
+    async def _until_gone(self, pod: PodRecord) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_UNCHARGED):
+                    await self._view.wait_for(pod.namespace, pod.name, lambda _: False, uid=pod.uid)
+                return
+            away, now = self._ledger_away(), self._view.pod(*pod.key)
+            if away is not None and now is not None and now.over and FINALIZER in now.finalizers:
+                raise UnchargedError(away.detail)
+
     async def _delete_pod(self, pod: PodRecord, grace_seconds: int | None) -> None:
         self._deleting.add(pod.uid)
         try:
             await self._client.delete("pods", pod.namespace, pod.name, grace_seconds=grace_seconds, uid=pod.uid)
-            await self._view.wait_for(pod.namespace, pod.name, lambda _: False, uid=pod.uid)
+            await self._view.wait_for(pod.namespace, pod.name, _only_uncharged, uid=pod.uid)
         finally:
             self._deleting.discard(pod.uid)
+
+
+def _only_uncharged(pod: PodRecord) -> bool:
+    """Whether nothing of a pod is left but what the ledger has to note."""
+    return pod.over and FINALIZER in pod.finalizers

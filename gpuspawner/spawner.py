@@ -159,7 +159,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         names = (
             "gpu_classes profiles workspaces administrators cohorts per_member off_peak cpu_rate timezone namespace "
             "hub_name pod_template storage image_pull_secrets token_in_secret fallback_after idle connect "
-            "user_namespaces services dns_name"
+            "user_namespaces services dns_name ledger_url"
         )
         settings = load_settings({name: getattr(self, name) for name in names.split()})
         for notice in settings.notices:

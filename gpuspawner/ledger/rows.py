@@ -26,6 +26,7 @@ __all__ = [
     "hold",
     "named",
     "revoke",
+    "session",
     "session_of",
     "settle",
     "started",
@@ -115,6 +116,12 @@ def settle(
         )
         add_entries(connection, [entry])
     return True
+
+
+def session(connection: Connection, session_id: str) -> Session | None:
+    """One session; None where it was never held."""
+    row = connection.execute(select(*columns(SESSIONS, Session)).where(SESSIONS.c.id == session_id)).first()
+    return None if row is None else session_of(row)
 
 
 def unsettled(connection: Connection, hub: str) -> list[Session]:

@@ -124,6 +124,10 @@ class Store:
             )
         )
 
+    async def session(self, session_id: str) -> Session | None:
+        """One session, of whichever hub; None where it was never held."""
+        return await self._read(lambda connection: rows.session(connection, session_id))
+
     async def unsettled(self, hub: str | None = None) -> list[Session]:
         """The sessions that are held, oldest first; of this hub, or of another one."""
         return await self._read(lambda connection: rows.unsettled(connection, hub or self.hub))

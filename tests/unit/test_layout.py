@@ -133,6 +133,12 @@ def test_the_ledger_knows_neither_jupyterhub_nor_the_cluster(name: str) -> None:
     assert rooms(name) <= {one.partition(".")[0] for one in PURE}
 
 
+@pytest.mark.parametrize("name", inside("bookkeeping"))
+def test_the_bookkeeping_knows_no_jupyterhub(name: str) -> None:
+    assert not outside(name) & (JUPYTERHUB | KUBERNETES)
+    assert rooms(name) <= {*(one.partition(".")[0] for one in PURE), "ledger", "cluster"}
+
+
 @pytest.mark.parametrize("name", inside("migration"))
 def test_a_configuration_is_translated_from_the_values_alone(name: str) -> None:
     assert rooms(name) <= {*PURE}

@@ -13,100 +13,27 @@ What is written while the database is away is tried again, in its order, until i
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
 
+from gpuspawner.bookkeeping.book import PATIENCE, Book, HoldError, Pods, cost_of, first_of, is_another
+from gpuspawner.bookkeeping.runs import FINALIZER, Run, carried, run_of
+from gpuspawner.bookkeeping.writes import Background, Writes, patiently
 from gpuspawner.budget import Accounts
 from gpuspawner.cluster.records import PodRecord
-from gpuspawner.errors import LaunchError
 from gpuspawner.ledger.records import AuditEntry, Session
-from gpuspawner.ledger.runs import FINALIZER, Run, carried, run_of
 from gpuspawner.ledger.store import Store, StoreUnavailableError, UnknownSessionError
-from gpuspawner.ledger.writes import Background, Writes, patiently
-from gpuspawner.pricing import Price, say_units
 
-__all__ = ["Bookkeeper", "HoldError", "Pods"]
+__all__ = ["Bookkeeper"]
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 5.0
-"""Seconds in which the database has to note what a launch costs."""
 NEVER_RAN, UNSEEN = "never_ran", "unseen_end"
 _UNTOLD = timedelta(minutes=5)
 """How long after a pod was to be gone its node may take to tell so."""
 _EVER = datetime.min.replace(tzinfo=UTC)
-
-
-class HoldError(LaunchError):
-    """What a launch or an extension costs cannot be held: the ledger does not answer."""
-
-    code = "ledger_unavailable"
-    status = 503
-
-    def __init__(self, held: int, cause: Exception) -> None:
-        super().__init__(
-            f"It costs up to {say_units(held, up=True)}, and the ledger, which must note that first, does not answer.",
-            "Try again in a few minutes; what costs nothing starts without it.",
-            cause.detail if isinstance(cause, StoreUnavailableError) else f"no answer within {PATIENCE:g} s",
-        )
-
-
-class Pods(Protocol):
-    """What the bookkeeper asks of pods, and does with them."""
-
-    def landed(self, pod: PodRecord, among: Sequence[str]) -> str | None:
-        """The GPU class whose card a pod got; None where that is not known (any more)."""
-
-    def cause(self, pod: PodRecord) -> str:
-        """Why a pod is over, in a word."""
-
-    async def read(self, pod: PodRecord) -> PodRecord | None:
-        """The pod as Kubernetes has it now, None if it is gone. Raises ``ApiError``, ``UnreachableError``."""
-
-    async def let_go(self, pod: PodRecord) -> None:
-        """Take the finalizer off a pod. Raises ``ApiError``, ``UnreachableError``."""
-
-
-@dataclass(slots=True)
-class _Book:
-    """A session until it is charged, and as long as a pod of it is there.
-
-    Attributes
-    ----------
-    ours
-        Whether the accounts held it before the ledger knew of it: its launch was admitted here.
-    launching
-        Whether its launch is under way: another pod may follow one that did not run.
-    past
-        As the ledger has it with its charge.
-    pods
-        The uids of those that run, or may.
-    closing
-        Whether its charge is about to be written.
-    """
-
-    session: Session
-    paid: bool
-    ours: bool = False
-    launching: bool = False
-    noted: bool = False
-    past: Session | None = None
-    started: datetime | None = None
-    gpu_class: str | None = None
-    pods: set[str] = field(default_factory=set)
-    closing: bool = False
-    charged: int | None = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has its charge, or is about to get it."""
-        return self.closing or self.past is not None
-
-
-Write = Callable[[], Awaitable[object]]
 
 
 class Bookkeeper:
@@ -136,8 +63,8 @@ class Bookkeeper:
         self._clock = clock
         self._sleep = sleep
         self._patience = patience
-        self._books: dict[str, _Book] = {}
-        self._of_pod: dict[str, _Book] = {}
+        self._books: dict[str, Book] = {}
+        self._of_pod: dict[str, Book] = {}
         self._early: dict[str, tuple[PodRecord, bool]] = {}
         self._over: set[str] = set()
         self._untold: dict[str, asyncio.TimerHandle] = {}
@@ -190,7 +117,7 @@ class Bookkeeper:
             Where the database does not answer within 5 s. As after any other failure the launch must then be
             :meth:`withdrawn`: it may have been written all the same.
         """
-        book = self._books[session.id] = _Book(session, paid, ours=True, launching=True)
+        book = self._books[session.id] = Book(session, paid, ours=True, launching=True)
         if not paid:
             self._writes.add(lambda: self._note(book))
             return
@@ -283,18 +210,18 @@ class Bookkeeper:
                 self.pod_changed(pod, gone)
             self._writes.add(self._close_those_without_pod)
 
-    def _book_of(self, pod: PodRecord) -> _Book | None:
+    def _book_of(self, pod: PodRecord) -> Book | None:
         """The book of a pod's session, begun with what the pod carries where nothing is known of it."""
         book = self._of_pod.get(pod.uid)
         if book is None and (session := carried(pod.annotations)) is not None:
             book = self._books.get(session.id)
             if book is None:
-                book = self._books[session.id] = _Book(session, FINALIZER in pod.finalizers)
+                book = self._books[session.id] = Book(session, FINALIZER in pod.finalizers)
                 self._writes.add(partial(self._take_up, book))
             self._of_pod[pod.uid] = book
         return book
 
-    def _follow(self, book: _Book, pod: PodRecord, gone: bool) -> None:
+    def _follow(self, book: Book, pod: PodRecord, gone: bool) -> None:
         if not book.closed and pod.ran_from:
             self._began(book, pod)
         if gone or pod.over:
@@ -306,7 +233,7 @@ class Bookkeeper:
             loop = asyncio.get_running_loop()
             self._untold[pod.uid] = loop.call_later(max(0.0, left.total_seconds()), self._untold_end, book, pod)
 
-    def _began(self, book: _Book, pod: PodRecord) -> None:
+    def _began(self, book: Book, pod: PodRecord) -> None:
         """Its server runs, or ran; on which class may be known only later."""
         gpu_class = self._pods.landed(pod, book.session.gpu_classes) or book.gpu_class
         began = run_of(pod, self._clock(), started=book.started).started
@@ -315,7 +242,7 @@ class Bookkeeper:
             self.accounts.started(book.session.id, began, gpu_class)
             self._writes.add(lambda: self._note_start(book, began, gpu_class))
 
-    def _ended(self, book: _Book, pod: PodRecord, gone: bool) -> None:
+    def _ended(self, book: Book, pod: PodRecord, gone: bool) -> None:
         """A pod will not run any more. Its session is charged, unless its launch goes on with another one."""
         self._over.add(pod.uid)
         book.pods.discard(pod.uid)
@@ -331,50 +258,54 @@ class Bookkeeper:
         elif leave:
             self._writes.add(lambda: self._release_later(pod))
 
-    def _untold_end(self, book: _Book, pod: PodRecord) -> None:
+    def _untold_end(self, book: Book, pod: PodRecord) -> None:
         """A pod that is being deleted stays until its node tells that it has ended. One that is lost never does."""
         del self._untold[pod.uid]
         self._releases.begin(self._look_again(book, pod))
 
-    async def _look_again(self, book: _Book, pod: PodRecord) -> None:
-        found = await patiently(lambda: self._pods.read(pod), self._sleep, f"Pod {pod.namespace}/{pod.name} is not read")
+    async def _look_again(self, book: Book, pod: PodRecord) -> None:
+        found = await patiently(
+            lambda: self._pods.read(pod), self._sleep, f"Pod {pod.namespace}/{pod.name} is not read"
+        )
         if found is not None and found.uid == pod.uid and not found.over and pod.uid not in self._over:
             logger.warning("The node of pod %s/%s does not tell that it has ended", pod.namespace, pod.name)
             self._ended(book, found, gone=False)
 
     async def _release(self, pod: PodRecord) -> None:
         """Take the finalizer off a pod, for as long as that takes."""
-        await patiently(lambda: self._pods.let_go(pod), self._sleep, f"Pod {pod.namespace}/{pod.name} is not let go yet")
+        await patiently(
+            lambda: self._pods.let_go(pod), self._sleep, f"Pod {pod.namespace}/{pod.name} is not let go yet"
+        )
 
     async def _release_later(self, pod: PodRecord) -> None:
         self._releases.begin(self._release(pod))
 
     # Charges
 
-    def _change(self, book: _Book, session: Session) -> None:
+    def _change(self, book: Book, session: Session) -> None:
         book.session = session
         self.accounts.extend(session.id, session.held)
 
-    def _close(self, book: _Book, run: Run, cause: str, pod: PodRecord | None = None) -> None:
+    def _close(self, book: Book, run: Run, cause: str, pod: PodRecord | None = None) -> None:
         first = not book.closed
         book.closing = True
         if first and self._loaded.is_set() and (book.ours or book.noted):
             self._account(book, run)
         self._writes.add(lambda: self._finish(book, run, cause, pod))
 
-    def _account(self, book: _Book, run: Run) -> int:
+    def _account(self, book: Book, run: Run) -> int:
         """Charge a session in memory: once, whatever comes later."""
         if book.charged is None:
-            book.charged = _cost(book.session, book.gpu_class, run)
+            book.charged = cost_of(book.session, book.gpu_class, run)
             self.accounts.settle(book.session.id, book.charged)
         return book.charged
 
-    async def _finish(self, book: _Book, run: Run, cause: str, pod: PodRecord | None) -> None:
+    async def _finish(self, book: Book, run: Run, cause: str, pod: PodRecord | None) -> None:
         """Write the charge of a run."""
         if pod is not None and book.past is None:
-            run = run_of(pod, run.ended, started=_first(run.started, book.started))
+            run = run_of(pod, run.ended, started=first_of(run.started, book.started))
         if book.past is not None:
-            if pod is not None and _is_another(run, book.past):
+            if pod is not None and is_another(run, book.past):
                 await self._charge_apart(book, run, cause, pod)
             return
         charged = self._account(book, run)
@@ -382,13 +313,13 @@ class Bookkeeper:
         book.past = replace(book.session, started=run.started, ended=run.ended, charged=charged)
         self._books.pop(book.session.id, None)
 
-    async def _charge_apart(self, book: _Book, run: Run, cause: str, pod: PodRecord) -> None:
+    async def _charge_apart(self, book: Book, run: Run, cause: str, pod: PodRecord) -> None:
         """A pod ran although its session had its charge already, as one whose creation came through after its launch
         had been given up: its run is a session of its own, named by the pod."""
         gpu_class = self._pods.landed(pod, book.session.gpu_classes)
         apart = replace(book.session, id=pod.uid.replace("-", ""), started=None, ended=None, charged=None)
         self.accounts.hold(apart)
-        charged = _cost(apart, gpu_class, run)
+        charged = cost_of(apart, gpu_class, run)
         await self._settle(apart, run, gpu_class, charged, cause)
         self.accounts.settle(apart.id, charged)
 
@@ -425,7 +356,7 @@ class Bookkeeper:
         rows = await self._store.unsettled()
         self.accounts.load(rows, charges, grants)
         for row in rows:
-            book = self._books.setdefault(row.id, _Book(row, paid=bool(row.held)))
+            book = self._books.setdefault(row.id, Book(row, paid=bool(row.held)))
             self._take_from(book, row)
         for book in self._books.values():
             if book.ours:
@@ -434,7 +365,7 @@ class Bookkeeper:
                     self.accounts.started(book.session.id, book.started, book.gpu_class)
         self._loaded.set()
 
-    async def _take_up(self, book: _Book) -> None:
+    async def _take_up(self, book: Book) -> None:
         """Find the row of a session that a pod told of; write it where there is none."""
         row = await self._store.session(book.session.id)
         if row is not None and row.settled:
@@ -449,38 +380,19 @@ class Bookkeeper:
             self.accounts.started(book.session.id, book.started, book.gpu_class)
 
     @staticmethod
-    def _take_from(book: _Book, row: Session) -> None:
+    def _take_from(book: Book, row: Session) -> None:
         book.session, book.noted = row, True
-        book.started = _first(book.started, row.started)
+        book.started = first_of(book.started, row.started)
         book.gpu_class = book.gpu_class or row.gpu_class
 
-    async def _note(self, book: _Book) -> None:
+    async def _note(self, book: Book) -> None:
         await self._store.hold(book.session)
         book.noted = True
 
-    async def _note_start(self, book: _Book, at: datetime, gpu_class: str | None) -> None:
+    async def _note_start(self, book: Book, at: datetime, gpu_class: str | None) -> None:
         if book.past is None:
             try:
                 await self._store.started(book.session.id, at, gpu_class)
             except UnknownSessionError:
                 await self._store.hold(book.session)
                 await self._store.started(book.session.id, at, gpu_class)
-
-
-def _cost(session: Session, gpu_class: str | None, run: Run) -> int:
-    """Micro-units; never more than was approved."""
-    if run.started is None:
-        return 0
-    price = Price.from_json(session.price)
-    return price.charge(gpu_class, session.gpus, session.cpu, run.started, run.ended, session.held)
-
-
-def _first(*times: datetime | None) -> datetime | None:
-    return min((at for at in times if at is not None), default=None)
-
-
-def _is_another(run: Run, past: Session) -> bool:
-    """Whether a run is not the one that a session was charged for."""
-    if run.started is None or (run.started, run.ended) == (past.started, past.ended):
-        return False
-    return past.started is None or past.ended is None or run.started >= past.ended

@@ -88,8 +88,7 @@ class Writes:
             async with asyncio.timeout(patience):
                 await self.done()
         except TimeoutError:
-            logger.warning("%s writes to the ledger are given up; the next start finds what they were for in the pods",
-                           len(self._queue))  # fmt: skip
+            logger.warning("%s writes to the ledger are left to the next start, by the pods", len(self._queue))
         await self._worker.close()
 
     async def _work(self) -> None:
@@ -108,7 +107,9 @@ class Writes:
                 await write()
             except StoreUnavailableError as error:
                 if self.outage is None:
-                    logger.warning("The ledger does not answer, what it is to note waits: %s %s", error.reason, error.detail)
+                    logger.warning(
+                        "The ledger does not answer, what it is to note waits: %s %s", error.reason, error.detail
+                    )
                 self.outage = error
                 await self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -135,7 +136,7 @@ async def patiently(ask: Callable[[], Awaitable[T]], sleep: Sleep, what: str) ->
         except ApiError as error:
             if error.status in (_NOT_FOUND, _CONFLICT):
                 return None
-            logger.error("%s: %s", what, error)  # noqa: TRY400
+            logger.error("%s: %s", what, error)
             pause = _LONGEST_PAUSE
         await sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

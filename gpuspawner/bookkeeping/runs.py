@@ -1,8 +1,8 @@
 """What a pod says of its session: which one it is, when its server ran, and that the ledger has not charged it yet.
 
-A pod carries its whole session, so that a hub whose ledger lost it, or never wrote it, can write it anew. Where a budget
-pays, it carries a finalizer, as pods of Jobs carry ``batch.kubernetes.io/job-tracking``: whoever deletes it, it stays,
-with the times of its containers, until its charge is written.
+A pod carries its whole session, so that a hub whose ledger lost it, or never wrote it, can write it anew. Where a
+budget pays, it carries a finalizer, as pods of Jobs carry ``batch.kubernetes.io/job-tracking``: whoever deletes it, it
+stays, with the times of its containers, until its charge is written.
 """
 
 import json
@@ -13,9 +13,12 @@ from typing import Any
 
 from gpuspawner.admission import Granted
 from gpuspawner.cluster.records import PodRecord
-from gpuspawner.ledger.records import Session
+from gpuspawner.errors import DeniedError
+from gpuspawner.ledger.records import Action, AuditEntry, Session
+from gpuspawner.pricing import Price
+from gpuspawner.request import LaunchRequest
 
-__all__ = ["FINALIZER", "SESSION", "Run", "carry", "carried", "run_of", "session_of"]
+__all__ = ["FINALIZER", "SESSION", "Run", "carried", "carry", "run_of", "session_of"]
 
 SESSION = "gpuspawner/session"
 """Annotation of a pod: its session, as JSON."""
@@ -41,16 +44,7 @@ def session_of(granted: Granted, session_id: str, hub: str, opened: datetime) ->
         server=asked.server,
         workspace=asked.workspace,
         profile=asked.profile,
-        options={
-            "workspace": asked.workspace,
-            "profile": asked.profile,
-            "gpu_class": list(asked.gpu_classes),
-            "gpus": asked.gpus,
-            "cpu": asked.cpu,
-            "memory": asked.memory,
-            "runtime": asked.runtime,
-            "image": asked.image,
-        },
+        options=_options(asked),
         gpu_classes=asked.gpu_classes,
         gpus=asked.gpus,
         cpu=asked.cpu,
@@ -61,6 +55,37 @@ def session_of(granted: Granted, session_id: str, hub: str, opened: datetime) ->
         held=granted.cost,
         opened=opened,
     )
+
+
+def denial_of(denial: DeniedError, request: LaunchRequest, at: datetime) -> AuditEntry:
+    """The entry in the audit log of a launch that a limit refused."""
+    return AuditEntry(
+        at=at,
+        actor=request.user,
+        action=Action.DENIAL,
+        user=request.user,
+        workspace=request.workspace,
+        details={
+            "server": request.server,
+            "options": _options(request),
+            "reason": denial.reason,
+            "rules": [check.rule for check in denial.checks if not check.allowed],
+        },
+    )
+
+
+def _options(asked: LaunchRequest) -> dict[str, Any]:
+    """A request as ``user_options`` say it."""
+    return {
+        "workspace": asked.workspace,
+        "profile": asked.profile,
+        **({"gpu_class": list(asked.gpu_classes)} if asked.gpu_classes else {}),
+        "gpus": asked.gpus,
+        "cpu": asked.cpu,
+        "memory": asked.memory,
+        "runtime": asked.runtime,
+        "image": asked.image,
+    }
 
 
 def carry(manifest: dict[str, Any], session: Session, *, until_charged: bool) -> None:
@@ -75,9 +100,11 @@ def carry(manifest: dict[str, Any], session: Session, *, until_charged: bool) ->
 def carried(annotations: Mapping[str, str]) -> Session | None:
     """The session that a pod carries; None where it is not what :func:`carry` wrote."""
     try:
-        return Session.load(json.loads(annotations[SESSION]))
+        session = Session.load(json.loads(annotations[SESSION]))
+        Price.from_json(session.price)
     except (KeyError, TypeError, ValueError):
         return None
+    return session
 
 
 def run_of(pod: PodRecord, now: datetime, *, started: datetime | None = None) -> Run:

@@ -1,0 +1,1 @@
+"""Between launcher, balances, ledger and cluster: every session is held before its pod, and charged exactly once."""
