@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
 from gpuspawner.budget import Accounts
 from gpuspawner.catalog import Catalog, Offer
@@ -59,7 +60,8 @@ class Granted:
 
     ``placements`` share one resource name, or are all of device classes, in order of preference; empty without GPU.
     ``checks`` are the trace of the decision. ``cost`` micro-units are held for it, what it may cost at most on any
-    class of ``price``, the tariff it is charged by. The request's ``runtime`` is what that pays for.
+    class of ``price``, the tariff it is charged by. The request's ``runtime`` is what that pays for: less than was
+    asked for where it is ``limited_by`` ``"budget"``.
     """
 
     request: LaunchRequest
@@ -67,6 +69,7 @@ class Granted:
     checks: tuple[Check, ...] = field(default=(), compare=False, repr=False)
     cost: int = 0
     price: Price = field(default=Price(), compare=False)
+    limited_by: Literal["", "budget"] = ""
 
     @property
     def gpu_classes(self) -> tuple[str, ...]:
@@ -122,7 +125,14 @@ def admit(
         raise decision.refusal
     placements = _place(request, decision.room, settings.catalog, capacity) if request.gpus else ()
     payment = decision.payment
-    return Granted(replace(request, runtime=payment.runtime), placements, decision.checks, payment.cost, payment.price)
+    return Granted(
+        replace(request, runtime=payment.runtime),
+        placements,
+        decision.checks,
+        payment.cost,
+        payment.price,
+        "budget" if payment.runtime < request.runtime else "",
+    )
 
 
 def decide(

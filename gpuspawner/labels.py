@@ -4,12 +4,14 @@ from gpuspawner.config import Settings
 from gpuspawner.names import safe_slug
 
 __all__ = [
+    "BUDGET",
     "CLASS_LABEL",
     "COMPONENT",
     "ENDED_BY",
     "ENDS",
     "HUB_LABEL",
     "LAUNCH",
+    "LIMITED_BY",
     "PROFILE_LABEL",
     "RUNTIME",
     "SERVER",
@@ -35,6 +37,9 @@ RUNTIME = "gpuspawner/runtime"
 """Annotation: the runtime granted at launch, in seconds, where it is not the pod's ``activeDeadlineSeconds``."""
 ENDS = "gpuspawner/ends"
 """Annotation: when a server that was extended ends (RFC 3339)."""
+LIMITED_BY = "gpuspawner/limited-by"
+"""Annotation: why a server was granted less runtime than it asked for: :data:`BUDGET`."""
+BUDGET = "budget"
 ENDED_BY = "gpuspawner/ended-by"
 """Annotation: why the hub ends a server, as JSON: ``code``, ``reason``, ``remedy``."""
 WARNED = "gpuspawner/warned-"

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gpuspawner.errors import LaunchError
-from gpuspawner.labels import ENDED_BY, ENDS, RUNTIME, WARNED
+from gpuspawner.labels import BUDGET, ENDED_BY, ENDS, LIMITED_BY, RUNTIME, WARNED
 from gpuspawner.quantity import format_duration
 
 __all__ = [
+    "BUDGET_USED_UP",
     "RUNTIME_END",
     "SHORTEST_EXTENSION",
     "WARNINGS",
@@ -22,6 +23,7 @@ __all__ = [
     "end_of",
     "ended_by",
     "ended_by_text",
+    "ends_with_budget",
     "granted_runtime",
     "lease_of",
     "runtime_end",
@@ -31,6 +33,12 @@ __all__ = [
 WARNINGS = (30 * 60, 5 * 60)
 """Seconds before its end at which a member is warned."""
 RUNTIME_END = "runtime"
+BUDGET_USED_UP = (
+    "budget_used_up",
+    "The budget that paid for the server is used up.",
+    "Start it again when the budget renews, or on what costs less; your files are kept.",
+)
+"""Code, reason and remedy of an end."""
 SHORTEST_EXTENSION = 60
 """Seconds; less is not worth a request."""
 _SAME_END = timedelta(seconds=60)
@@ -91,6 +99,8 @@ class Lease:
         running pod be lowered but never raised.
     extendable
         Whether an extension was possible at the launch, so that the hub and not Kubernetes ends it.
+    paid_to_the_end
+        Whether its budget paid for no more than this, although more was asked for.
     """
 
     user: str
@@ -102,6 +112,7 @@ class Lease:
     ends: datetime
     deadline: datetime
     extendable: bool
+    paid_to_the_end: bool
     warned: Mapping[str, tuple[datetime, int]]
 
     @property
@@ -185,6 +196,7 @@ def lease_of(
         ends=end_of(annotations, started_at, deadline) or started,
         deadline=started + timedelta(seconds=deadline),
         extendable=granted_runtime(annotations, deadline) < deadline,
+        paid_to_the_end=ends_with_budget(annotations),
         warned={
             name.removeprefix(WARNED): told
             for name, text in annotations.items()
@@ -232,14 +244,18 @@ def runtime_end(lease: Lease, more: int = 0) -> PlannedEnd:
 
     ``more`` are the seconds by which it can be extended.
     """
+    avert = "Extend it, or save your work." if more >= SHORTEST_EXTENSION else "Save your work."
     runtime = format_duration(lease.runtime)
-    return PlannedEnd(
-        RUNTIME_END,
-        lease.ends,
-        EndError("runtime_limit", f"The server reached its runtime limit of {runtime}.", AGAIN),
-        f"it may run for {runtime}",
-        "Extend it, or save your work." if more >= SHORTEST_EXTENSION else "Save your work.",
-    )
+    if lease.paid_to_the_end:
+        words = f"its budget pays for {runtime}"
+        return PlannedEnd(RUNTIME_END, lease.ends, EndError(*BUDGET_USED_UP), words, avert)
+    cause = EndError("runtime_limit", f"The server reached its runtime limit of {runtime}.", AGAIN)
+    return PlannedEnd(RUNTIME_END, lease.ends, cause, f"it may run for {runtime}", avert)
+
+
+def ends_with_budget(annotations: Mapping[str, str]) -> bool:
+    """Whether a pod's runtime is what its budget paid for at the launch, and it was not extended since then."""
+    return annotations.get(LIMITED_BY) == BUDGET and ENDS not in annotations
 
 
 def ended_by_text(cause: LaunchError) -> str:

@@ -16,6 +16,7 @@ from gpuspawner.labels import (
     CLASS_LABEL,
     COMPONENT,
     HUB_LABEL,
+    LIMITED_BY,
     PROFILE_LABEL,
     RUNTIME,
     SERVER,
@@ -156,6 +157,8 @@ def _finish(
     }
     if spec["activeDeadlineSeconds"] != asked.runtime:
         metadata["annotations"][RUNTIME] = str(asked.runtime)
+    if granted.limited_by:
+        metadata["annotations"][LIMITED_BY] = granted.limited_by
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

@@ -18,6 +18,7 @@ from gpuspawner.errors import LaunchError
 from gpuspawner.labels import ENDED_BY, ENDS, LAUNCH, PROFILE_LABEL, SERVER, USER, WARNED
 from gpuspawner.lease import (
     RUNTIME_END,
+    EndError,
     ExtensionError,
     Lease,
     PlannedEnd,
@@ -45,6 +46,8 @@ _LONGEST_NAP = 60.0
 _PATIENCE = 5.0
 _RETRY = timedelta(seconds=10)
 ENDS_SOON = "ends-soon"
+LEFT_END = "left"
+LEAVERS_GRACE = timedelta(minutes=5)
 
 
 class Sessions:
@@ -56,6 +59,8 @@ class Sessions:
         Now, in the hub's time zone.
     stop
         How a server is stopped: through JupyterHub, so that its pages know.
+    belongs
+        Whether a user may still launch in a workspace.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Sessions:
         clock: Callable[[], datetime],
         stop: Stop,
         notices: Notices,
+        belongs: Callable[[str, str], bool] = lambda user, workspace: True,
     ) -> None:
         self.settings = settings
         self.notices = notices
@@ -74,6 +80,7 @@ class Sessions:
         self._view = view
         self._clock = clock
         self._stop = stop
+        self._belongs = belongs
         self._followed: set[Key] = set()
         self._planned: dict[Key, dict[str, PlannedEnd]] = defaultdict(dict)
         self._warned: dict[str, dict[str, tuple[datetime, int]]] = defaultdict(dict)
@@ -138,6 +145,12 @@ class Sessions:
     def now(self) -> datetime:
         """Now, in the hub's time zone."""
         return self._clock()
+
+    def members_changed(self, user: str) -> None:
+        """A user has joined or left workspaces, whose running servers may have to end (``leavers``)."""
+        for key in self._followed:
+            if key[0] == user:
+                self._look_soon(key)
 
     def plan_end(self, user: str, server: str, end: PlannedEnd) -> None:
         """A server will end at a time, in place of the end of that kind that was planned before; its member is warned.
@@ -236,6 +249,7 @@ class Sessions:
         if cause is None and lease is None:
             return None
         if cause is None and lease is not None:
+            self._heed_membership(lease, now)
             first = self.ends(lease)[0]
             if now < first.at:
                 self._warn(pod, lease, first, now)
@@ -246,6 +260,24 @@ class Sessions:
         if cause is not None:
             self._end(key, cause)
         return None
+
+    def _heed_membership(self, lease: Lease, now: datetime) -> None:
+        """Whoever has left a workspace that stops the servers of leavers has a few minutes to save their work."""
+        space = self.settings.workspaces.get(lease.workspace)
+        if space is None or space.leavers != "stop":
+            return
+        if self._belongs(lease.user, lease.workspace):
+            self._planned[lease.key].pop(LEFT_END, None)
+        elif LEFT_END not in self._planned[lease.key]:
+            cause = EndError(
+                "left_workspace",
+                f"You do not belong to {space.title} any more, where the server ran.",
+                "Start it in another workspace of yours, or ask its managers; your files are kept.",
+            )
+            words = f"you do not belong to {space.title} any more"
+            self._planned[lease.key][LEFT_END] = PlannedEnd(
+                LEFT_END, now + LEAVERS_GRACE, cause, words, "Save your work."
+            )
 
     def _longest(self, lease: Lease) -> int | None:
         """The seconds that the workspace allows one server today."""

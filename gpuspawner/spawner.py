@@ -25,6 +25,7 @@ from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
+from gpuspawner.leavers import follow_members, still_belongs
 from gpuspawner.notices import Notices
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.request import LaunchRequest, parse_request
@@ -151,8 +152,10 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 clock=launcher.now,
                 stop=partial(stop_server, shared),
                 notices=Notices(self.notify_hook, launcher.now),
+                belongs=partial(still_belongs, shared),
             )
             sessions.begin()
+            follow_members(self.user.authenticator, sessions)
         return sessions
 
     def _load_settings(self) -> Settings:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from gpuspawner.lease import ended_by
+from gpuspawner.lease import BUDGET_USED_UP, ended_by, ends_with_budget
 
 from . import failures
 from .failures import PodError, plain
@@ -176,6 +176,8 @@ def ended(pod: PodRecord | None, log: str = "", *, ran: bool = False) -> PodErro
         return failures.EndedByHubError(cause.code, cause.reason, cause.remedy)
     message = pod.message or pod.terminated_message
     disruption = pod.disruption_message or message
+    if pod.reason == "DeadlineExceeded" and ends_with_budget(pod.annotations):
+        return failures.EndedByHubError(*BUDGET_USED_UP)
     if pod.reason == "DeadlineExceeded":
         return failures.RuntimeLimitError(message)
     if pod.terminated_reason == "OOMKilled":

@@ -1,11 +1,13 @@
 """What ends a running server: its runtime where it can be extended, a cause of the hub's; warned before, told after."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from launching import launch, named
+from running_hub import RunningHub
 from sitting import (
     HOUR,
     PROFILES,
@@ -250,3 +252,71 @@ async def test_the_runtime_counts_from_the_pod_s_start_in_the_hub_s_own_time_zon
     local = lease(hub).ends.astimezone(clock.at.tzinfo)
     assert f"at {local:%H:%M}:" in sentences(hub)[0]
     assert local.utcoffset() != UTC.utcoffset(None)
+
+
+STOPS = {"lab": {"display_name": "The Lab", "members": [{"claim": "groups", "equals": "lab"}], "leavers": "stop"}}
+
+
+async def leave(hub: RunningHub) -> None:
+    assert (await hub.api("DELETE", "groups/lab/users", json={"users": ["ada"]})).status == 200
+
+
+async def join(hub: RunningHub) -> None:
+    assert (await hub.api("POST", "groups/lab/users", json={"users": ["ada"]})).status == 200
+
+
+@pytest.fixture
+async def in_lab(start_gpu_hub: Any) -> Callable[..., Any]:
+    """A hub on which ada, a member of the lab by her group, runs a server there."""
+
+    async def started(**changes: Any) -> tuple[RunningHub, Clock]:
+        hub = await start_gpu_hub(profiles=PROFILES, **changes)
+        await hub.login("ada", "x")
+        await hub.api("POST", "groups/lab")
+        await join(hub)
+        assert await launch(hub, "ada", {"profile": "long", "workspace": "lab"}) == ""
+        return hub, Clock(hub, lease(hub).started)
+
+    return started
+
+
+async def test_who_leaves_a_workspace_that_stops_leavers_is_warned_and_has_five_minutes(
+    in_lab: Any, engine: Engine
+) -> None:
+    hub, clock = await in_lab(workspaces=STOPS)
+    await leave(hub)
+    await until(lambda: sentences(hub))
+    at = clock.at + timedelta(minutes=5)
+    assert sentences(hub) == [
+        f"Your server ends in 5 min, at {at:%H:%M}: you do not belong to The Lab any more. Save your work."
+    ]
+    clock.at = at
+    sessions(hub).look()
+    await gone(hub, engine)
+    assert "You do not belong to The Lab any more, where the server ran." in await page(await hub.login("ada", "x"))
+
+
+async def test_who_comes_back_in_time_keeps_the_server(in_lab: Any) -> None:
+    hub, _ = await in_lab(workspaces=STOPS)
+    await leave(hub)
+    await until(lambda: sentences(hub))
+    await join(hub)
+    await until(lambda: not sentences(hub))
+    assert [end.kind for end in sessions(hub).ends(lease(hub))] == ["runtime"]
+
+
+async def test_who_left_while_the_hub_was_down_is_found_by_the_next_hub(in_lab: Any, start_gpu_hub: Any) -> None:
+    hub, _ = await in_lab(workspaces=STOPS)
+    hub = await start_gpu_hub(profiles=PROFILES, workspaces={"lab": {**STOPS["lab"], "members": ["bob"]}})
+    await until(lambda: sessions(hub).lease("ada", "") is not None and sentences(hub))
+    assert "you do not belong to The Lab any more" in sentences(hub)[0]
+
+
+async def test_who_leaves_any_other_workspace_keeps_the_server_to_its_end(in_lab: Any) -> None:
+    hub, _ = await in_lab(workspaces={"lab": {**STOPS["lab"], "leavers": "keep"}})
+    await leave(hub)
+    sessions(hub).look()
+    assert sentences(hub) == []
+    assert running(hub)
+    answer = await hub.api("POST", "gpuspawner/sessions/ada/extend")
+    assert (answer.status, (await answer.json())["code"]) == (403, "not_extended")

@@ -147,7 +147,8 @@ def test_a_member_is_warned_half_an_hour_and_five_minutes_before_the_end() -> No
     assert pod.next_moment(end, START) == after(minutes=90)
     assert pod.next_moment(end, after(minutes=90)) == after(minutes=115)
     assert pod.next_moment(end, after(minutes=115)) == after(minutes=120)
-    assert "Extend it" in end.avert
+    assert "Extend it" in runtime_end(pod, more=HOUR).avert
+    assert "Extend it" not in end.avert
 
 
 def test_a_short_server_is_not_warned_before_it_has_started() -> None:
@@ -196,3 +197,12 @@ def test_the_annotations_are_those_the_documentation_names() -> None:
         "gpuspawner/warned-",
     )
     assert json.loads(ended_by_text(DeniedError("No.")))["code"] == "denied"
+
+
+def test_a_server_that_its_budget_paid_no_longer_says_so_before_and_after() -> None:
+    end = runtime_end(lease(HOUR, limited_by="budget"))
+    assert end.warning == "its budget pays for 1 h"
+    assert end.cause.code == "budget_used_up"
+    assert "when the budget renews" in end.cause.remedy
+    extended = lease(runtime="3600", limited_by="budget", ends="2026-11-21T11:00:00Z")
+    assert runtime_end(extended).cause.code == "runtime_limit"
