@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from types import new_class
 from typing import Any
@@ -109,6 +109,7 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         self.workspace_log = MembershipLog(self._groups.names, lambda: self.workspace_clock())
         self._newcomers: dict[str, frozenset[str]] = {}
         self._addresses: dict[str, frozenset[str]] = {}
+        self._told_at: dict[str, datetime] = {}
         self._watching: asyncio.Task[None] | None = None
         self._started = False
         self._managed_roles: list[dict[str, Any]] = []
@@ -161,7 +162,7 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             return model
         name = model["name"]
         claims = claims_of(model, self._profile()) | await self._unix_claims(name)
-        self._addresses[name] = addresses_in(claims)
+        self._told(name, claims)
         user = orm.User.find(handler.db, name)
         held = [group.name for group in user.groups] if user else ()
         wanted = wanted_groups(self.workspace_settings, self.workspace_login(name, claims, complete=True), held)
@@ -180,12 +181,13 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         if wanted is not None:
             self._fill(getattr(user, "orm_user", user), wanted, "login")
         elif self._started:
+            self._forget(user.name)
             self._groups.reconcile(self._db, self.workspace_login, "new user", [user.name])
 
-    def delete_user(self, user: Any) -> None:
+    def delete_user(self, user: Any) -> Any:
         """Forget what is remembered of a user: somebody else may come to have the name."""
-        self._addresses.pop(user.name, None)
-        super().delete_user(user)
+        self._forget(user.name)
+        return super().delete_user(user)
 
     async def refresh_user(self, user: User, handler: Any = None) -> Any:
         """Refresh as the base does; memberships follow what it found out, and the calendar in any case."""
@@ -196,10 +198,12 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         # Only the whole of the claims can tell that somebody has left; groups alone, or renewed tokens, are a part.
         whole = bool(unix or claims_of({"auth_state": found.get("auth_state")}, self._profile()))
         if whole:
-            self._addresses[user.name] = addresses_in(claims)
+            self._told(user.name, claims)
         login = self.workspace_login(user.name, claims, complete=whole)
         wanted = wanted_groups(self.workspace_settings, login, _group_names(user))
         self._fill(user.orm_user, wanted, "refresh")
+        if model and self._too_old(user.name):
+            return False
         if self.manage_groups and found.get("groups") is not None:
             return {**found, "groups": self._groups.with_others(found["groups"], wanted)}
         return model
@@ -233,6 +237,22 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             return str(self.normalize_username(name))
         except (KeyError, ValueError):  # PAM may ask the system, which knows no such account yet
             return name
+
+    def _told(self, name: str, claims: Mapping[str, Any]) -> None:
+        self._addresses[name] = addresses_in(claims)
+        self._told_at[name] = self.workspace_clock()
+
+    def _forget(self, name: str) -> None:
+        self._addresses.pop(name, None)
+        self._told_at.pop(name, None)
+
+    def _too_old(self, name: str) -> bool:
+        """Whether the claims of a login are older than they may be; a hub that restarts begins to count anew."""
+        longest = self.workspace_settings.longest_login
+        if longest is None:
+            return False
+        now = self.workspace_clock()
+        return now - self._told_at.setdefault(name, now) >= timedelta(seconds=longest)
 
     async def _unix_claims(self, name: str) -> dict[str, Any]:
         """PAM says nothing of a login but that it is right; its claims are the Unix groups as they are now."""

@@ -27,6 +27,7 @@ from gpuspawner.workspace import Workspace
 __all__ = [
     "DNS_NAME",
     "FALLBACK_AFTER",
+    "KEYS",
     "LEDGER_URL",
     "SECTION",
     "Connect",
@@ -137,6 +138,7 @@ class Settings:
     catalog: Catalog
     workspaces: Mapping[str, Workspace]
     administrators: tuple[Rule, ...]
+    longest_login: int | None
     cohorts: Mapping[str, Cohort]
     per_member: HubMember
     timezone: ZoneInfo
@@ -201,7 +203,7 @@ class Settings:
         return frozenset(found | ({ADMINISTRATORS} if self.administrators else set()))
 
 
-_KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices", "profiles_by_user"} | {
+KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices", "profiles_by_user"} | {
     "gpu_classes",
     "profiles",
 }
@@ -268,6 +270,7 @@ class _Loader:
             catalog=catalog,
             workspaces=workspaces,
             administrators=self._administrators(),
+            longest_login=self._value("longest_login", Seconds | None, None),
             cohorts=self._named("cohorts", Cohort),
             per_member=self._model("per_member", HubMember) or HubMember(),
             timezone=timezone or ZoneInfo("UTC"),
@@ -334,8 +337,8 @@ class _Loader:
         if self.inherited is None:
             return
         for key in self.section:
-            if key not in _KEYS and key not in self.inherited:
-                self.problems.append(f"{SECTION}.{key}: unknown key{nearest(key, _KEYS)}")
+            if key not in KEYS and key not in self.inherited:
+                self.problems.append(f"{SECTION}.{key}: unknown key{nearest(key, KEYS)}")
 
     def _named(self, key: str, model: type[M]) -> dict[str, M]:
         entries = self.section.get(key, {})

@@ -19,7 +19,7 @@ from traitlets import default
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import current_workspaces
 from gpuspawner.companions import dns_name, namespace_of
-from gpuspawner.config import Settings, load_settings, with_profiles
+from gpuspawner.config import KEYS, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
@@ -159,12 +159,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         return sessions
 
     def _load_settings(self) -> Settings:
-        names = (
-            "gpu_classes profiles workspaces administrators cohorts per_member off_peak cpu_rate timezone namespace "
-            "hub_name pod_template storage image_pull_secrets token_in_secret fallback_after idle connect "
-            "user_namespaces services dns_name ledger_url"
-        )
-        settings = load_settings({name: getattr(self, name) for name in names.split()})
+        settings = load_settings({name: getattr(self, name) for name in KEYS})
         for notice in settings.notices:
             self.log.warning("gpuspawner: %s", notice)
         return settings

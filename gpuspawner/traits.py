@@ -71,6 +71,17 @@ class SpawnerTraits(LoggingConfigurable):
             c.GPUSpawner.administrators = ["ada", {"claim": "groups", "equals": "research-it"}]
         """
     ).tag(config=True)
+    longest_login = AnyTrait(
+        None,
+        help="""How long what a login said counts, with authenticators that never ask again; then the next page asks to
+        log in anew, so that whoever has lost a claim leaves. Servers go on meanwhile. None: as long as JupyterHub's own
+        cookie. OAuth providers are asked again anyway, as ``Authenticator.auth_refresh_age`` says.
+
+        For example::
+
+            c.GPUSpawner.longest_login = "12h"
+        """,
+    ).tag(config=True)
     cohorts = Dict(
         help="""Cohorts by name: workspaces that share hardware, what they may hold together, and whether one may
         borrow what the others leave idle.
