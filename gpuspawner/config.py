@@ -462,9 +462,6 @@ class _Loader:
 def not_enforced(settings: Settings) -> Iterator[str]:
     """What is read and checked but has no effect in this version."""
     later = "is read and checked, but not enforced by this version"
-    for profile in settings.catalog.profiles.values():
-        if profile.idle is not None:
-            yield f"{SECTION}.profiles[{profile.name!r}].idle {later}"
     for space in settings.workspaces.values():
         if space.budget is not None:
             yield f"{SECTION}.workspaces[{space.name!r}].budget {later}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gpuspawner.quantity import format_bytes, format_duration, say_cores
+from gpuspawner.quantity import format_bytes, say_cores
 from gpuspawner.schema import Bytes, Cores, Schema, Seconds, read_seconds
 
 __all__ = [
@@ -35,7 +35,7 @@ _WARNED_AHEAD = 30 * 60
 
 
 def _read_idle(value: Any) -> int:
-    if value == NEVER or value == 0:
+    if value == NEVER or (value == 0 and not isinstance(value, bool)):
         return 0
     try:
         return read_seconds(value)
@@ -302,7 +302,7 @@ def judge_cpu(
         return Verdict(IdleState.UNKNOWN, "The hub has not listened for long enough yet.")
     work = track.cpu.work if track.cpu else None
     since = max(active, work.ended) if work else active
-    why = f"It has not been used since {_clock(since, now)}."
+    why = f"It was not used from {_clock(since, now)} on."
     if now - since <= _seconds(policy.every):
         return Verdict(IdleState.ACTIVE, "It is being used.")
     return _verdict(why, since, since + _seconds(patience.after), patience, now, warned)
@@ -342,16 +342,9 @@ def _worked(works: list[Span], now: datetime) -> str:
 
 
 def _unused(policy: IdlePolicy, since: datetime, now: datetime) -> str:
-    cpu = "" if policy.cpu is None else f", and no more than {say_cores(policy.cpu)}"
-    length = format_duration(_whole_minutes(now - since))
-    return (
-        f"Its GPU has not been used since {_clock(since, now)}, which is {length}: "
-        f"no more than {format_bytes(policy.gpu_memory)} of GPU memory was in use{cpu}."
-    )
-
-
-def _whole_minutes(length: timedelta) -> int:
-    return max(60, int(length.total_seconds()) // 60 * 60)
+    cpu = "" if policy.cpu is None else f" and {say_cores(policy.cpu)}"
+    used = f"no more than {format_bytes(policy.gpu_memory)} of GPU memory{cpu} {'were' if cpu else 'was'} in use"
+    return f"Its GPU was idle from {_clock(since, now)} on: {used}."
 
 
 def _clock(at: datetime, now: datetime) -> str:

@@ -10,6 +10,9 @@ __all__ = [
     "ENDED_BY",
     "ENDS",
     "HUB_LABEL",
+    "IDLE",
+    "IDLE_AFTER",
+    "IDLE_ENDS",
     "LAUNCH",
     "LIMITED_BY",
     "PROFILE_LABEL",
@@ -44,6 +47,12 @@ ENDED_BY = "gpuspawner/ended-by"
 """Annotation: why the hub ends a server, as JSON: ``code``, ``reason``, ``remedy``."""
 WARNED = "gpuspawner/warned-"
 """Annotations, one for each kind of end: of which end a member was warned last, and how many seconds ahead."""
+IDLE = "gpuspawner/idle"
+"""Annotation of a server that is idle, as JSON: ``state``, ``since``, ``why``, and when its member was ``warned``."""
+IDLE_ENDS = "gpuspawner/idle-ends"
+"""Annotation: when a server that is idle ends unless it is used (RFC 3339)."""
+IDLE_AFTER = "gpuspawner/idle-after"
+"""Annotation: the ``idle`` of the profile it was launched with, in seconds; 0 is never."""
 
 
 def common_labels(settings: Settings) -> dict[str, str]:

@@ -16,6 +16,7 @@ from gpuspawner.labels import (
     CLASS_LABEL,
     COMPONENT,
     HUB_LABEL,
+    IDLE_AFTER,
     LIMITED_BY,
     PROFILE_LABEL,
     RUNTIME,
@@ -159,6 +160,9 @@ def _finish(
         metadata["annotations"][RUNTIME] = str(asked.runtime)
     if granted.limited_by:
         metadata["annotations"][LIMITED_BY] = granted.limited_by
+    idle = settings.catalog.profiles[asked.profile].idle
+    if idle is not None:
+        metadata["annotations"][IDLE_AFTER] = str(idle)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

@@ -105,6 +105,10 @@ class Sessions:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.notices.close()
 
+    def now(self) -> datetime:
+        """Now, in the hub's time zone."""
+        return self._clock()
+
     def follow(self, user: str, server: str) -> None:
         """A server runs, or ran when the hub started: from now on its end is looked after."""
         self._followed.add((user, server))
@@ -209,6 +213,10 @@ class Sessions:
             extended = self.lease(user, server) or replace(lease, ends=ends)
         self.notices.tell(self._extended(extended, seconds, by), quietly=by in ("", user))
         return extended
+
+    async def note(self, user: str, server: str, annotations: Mapping[str, str | None]) -> None:
+        """Annotate the pod of a running server, or take annotations away (None); a failure is only logged."""
+        await self._note((user, server), annotations)
 
     def tell_ended(self, user: str, server: str, cause: LaunchError) -> None:
         """Have the hook and whoever listens told why a server has ended; pages tell it by themselves."""
@@ -358,14 +366,14 @@ class Sessions:
             self._not_before[key] = self._clock() + _RETRY
             self._look_soon(key)
 
-    async def _note(self, key: Key, annotations: Mapping[str, str]) -> None:
+    async def _note(self, key: Key, annotations: Mapping[str, str | None]) -> None:
         """Annotate a pod; where that does not succeed, what it is for goes on without."""
         try:
             await self._annotate(key, annotations)
         except (ApiError, UnreachableError, TimeoutError) as error:
             logger.warning("The pod of %s/%s is not annotated with %s: %s", *key, ", ".join(annotations), error)
 
-    async def _annotate(self, key: Key, annotations: Mapping[str, str]) -> None:
+    async def _annotate(self, key: Key, annotations: Mapping[str, str | None]) -> None:
         pod = self._pod(key)
         if pod is None:
             return

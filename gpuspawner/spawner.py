@@ -24,6 +24,7 @@ from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
+from gpuspawner.idle_servers import begin_watch, report_variables, stop_or_downgrade
 from gpuspawner.launcher import Launcher
 from gpuspawner.leavers import follow_members, still_belongs
 from gpuspawner.notices import Notices
@@ -31,7 +32,6 @@ from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.server import CERTIFICATES_PATH
 from gpuspawner.sessions import Sessions
-from gpuspawner.stopping import stop_server
 from gpuspawner.traits import SpawnerTraits
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted
@@ -150,12 +150,13 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 launcher.client,
                 launcher.view,
                 clock=launcher.now,
-                stop=partial(stop_server, shared),
+                stop=partial(stop_or_downgrade, shared, lambda: self.sessions),
                 notices=Notices(self.notify_hook, launcher.now),
                 belongs=partial(still_belongs, shared),
             )
             sessions.begin()
             follow_members(self.user.authenticator, sessions)
+            begin_watch(shared, launcher, sessions, self.user.db)
         return sessions
 
     def _load_settings(self) -> Settings:
@@ -321,6 +322,11 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             return str(self.server.url)
         self._watch_for_end()
         return self._notebook_server(self.http_timeout).url(pod.ip)
+
+    def get_env(self) -> dict[str, str]:
+        """JupyterHub's variables, and those by which a server is asked to report its use."""
+        environment: dict[str, str] = super().get_env()
+        return {**environment, **report_variables(self.settings, environment)}
 
     def get_state(self) -> dict[str, Any]:
         """What a hub that restarts needs to find the pod again."""

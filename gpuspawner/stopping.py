@@ -47,3 +47,32 @@ async def _stop(proxy: Any, user: Any, server: str) -> None:
     except Exception:  # the hub removes routes of servers that do not run at its next look at the proxy
         logger.exception("The route to %s/%s is not deleted", user.name, server)
     await user.stop(server)
+
+
+async def start_server(hub: Mapping[str, Any], user_name: str, server: str, options: dict[str, Any]) -> None:
+    """Start a server as JupyterHub's own handlers do, and wait until it runs. Raises whatever keeps it from that."""
+    user = hub["users"][user_name]
+    starting = user.spawn(server, options=options)
+    spawner = user.spawners[server]
+    spawner._spawn_pending = True
+
+    async def start() -> None:
+        await starting
+        spawner._proxy_pending = True
+        try:
+            await hub["proxy"].add_user(user, server)
+        except Exception:
+            await user.stop(server)
+            raise
+        finally:
+            spawner._proxy_pending = False
+        spawner.add_poll_callback(_stop, hub["proxy"], user, server)
+
+    spawner._spawn_future = future = asyncio.ensure_future(start())
+    try:
+        await asyncio.wait({future})
+    finally:
+        spawner._spawn_pending = False
+    if future.exception() is None:
+        spawner._spawn_future = None
+    future.result()

@@ -125,7 +125,7 @@ class RunningHub:
         close = getattr(self.app.authenticator, "workspace_close", None)
         if close is not None:
             await close()
-        for part in ("gpuspawner_sessions", "gpuspawner_launcher"):
+        for part in ("gpuspawner_idle", "gpuspawner_sessions", "gpuspawner_launcher"):
             if part in self.app.tornado_settings:
                 await self.app.tornado_settings[part].close()
         self.app.metrics_collector.stop()

@@ -80,8 +80,7 @@ def test_the_words_say_since_when_and_by_what_rule_in_the_hub_s_time() -> None:
     track = observe(Track(), samples((0, 75, NOTHING)), POLICY)
     verdict = judge_gpu(track, POLICY, patience, started=START, now=now, shared=False, quiet=False, warned=at(60))
     assert verdict.why == (
-        "Its GPU has not been used since 01:00, which is 1 h 15 min: no more than 150 MiB of GPU memory was in use, "
-        "and no more than 0.1 CPU cores."
+        "Its GPU was idle from 01:00 on: no more than 150 MiB of GPU memory and 0.1 CPU cores were in use."
     )
 
 
@@ -256,7 +255,7 @@ def test_a_server_without_gpu_goes_by_its_activity_in_jupyterhub() -> None:
     assert cpu_judged(20, 40).state == IdleState.IDLE
     warned = cpu_judged(20, 50)
     assert (warned.state, warned.since, warned.ends) == (IdleState.WARNED, at(20), at(80))
-    assert warned.why == "It has not been used since 09:20."
+    assert warned.why == "It was not used from 09:20 on."
     assert cpu_judged(20, 80, warned=50).state == IdleState.DUE
     assert cpu_judged(70, 80, warned=50).state == IdleState.IDLE
 

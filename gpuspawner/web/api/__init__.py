@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gpuspawner.web.api.activity import ActivityHandler
 from gpuspawner.web.api.costs import BalanceHandler, EstimateHandler
 from gpuspawner.web.api.notices import NoticesHandler
 from gpuspawner.web.api.sessions import ExtendHandler, SessionsHandler, StopHandler
@@ -18,6 +19,7 @@ def api_handlers() -> list[tuple[str, type[Any]]]:
     """What goes into ``c.JupyterHub.extra_handlers``; the paths are below ``/hub``."""
     return [
         (f"{_PREFIX}/?", VersionHandler),
+        (f"{_PREFIX}/activity", ActivityHandler),
         (f"{_PREFIX}/notices", NoticesHandler),
         (f"{_PREFIX}/sessions/{_USER}", SessionsHandler),
         (f"{_PREFIX}/sessions/{_SERVER}/extend", ExtendHandler),

@@ -1,0 +1,24 @@
+"""``POST /hub/api/gpuspawner/activity``: a notebook server says what it uses of its GPU and CPU."""
+
+from jupyterhub.user import User
+
+from gpuspawner.activity.report import read_report
+from gpuspawner.web.api.base import ApiHandler, ForbiddenError, NotFoundError
+
+__all__ = ["ActivityHandler"]
+
+
+class ActivityHandler(ApiHandler):
+    """Takes the samples of one server of whoever asks; a server's own token suffices."""
+
+    async def post(self) -> None:
+        """Answers ``{"known_from": TIME}``: since when the hub knows the use of this server without a gap."""
+        user = self.current_user
+        if not isinstance(user, User) or not self.has_scope(f"users:activity!user={user.name}"):
+            raise ForbiddenError("Only a user's own servers report their use.", "Send the server's own token.")
+        report = read_report(self.get_json_body())
+        watch = user.settings.get("gpuspawner_idle")
+        known = watch.report(user.name, report) if watch is not None else None
+        if known is None:
+            raise NotFoundError("The hub knows no running server of that name.", "Report again in a minute.")
+        self.answer({"known_from": known.isoformat()})
