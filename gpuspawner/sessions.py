@@ -146,10 +146,6 @@ class Sessions:
         most = lease.longest if longest is None else min(lease.longest, longest)
         return max(0, most - lease.runtime)
 
-    def now(self) -> datetime:
-        """Now, in the hub's time zone."""
-        return self._clock()
-
     def members_changed(self, user: str) -> None:
         """A user has joined or left workspaces, whose running servers may have to end (``leavers``)."""
         for key in self._followed:
