@@ -165,7 +165,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             self.log.warning("gpuspawner: %s", notice)
         return settings
 
-    async def _my_settings(self) -> Settings:
+    async def my_settings(self) -> Settings:
         """The hub's settings, with the profiles of this user as they are now. Raises ``ProfilesError``."""
         settings = self.settings
         if settings.profiles_by_user:
@@ -199,7 +199,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         refused = posted()
         server = refused.server if refused else self.name
         try:
-            settings = await self._my_settings()
+            settings = await self.my_settings()
         except LaunchError as error:
             raise HTTPError(500, "%s", error.sentence) from None
         workspaces = current_workspaces(self.user, launcher.now())
@@ -227,7 +227,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         if configured != self._resolved_timeout:
             self._longest = configured
         try:
-            await self._my_settings()
+            await self.my_settings()
             request = self._request()
         except LaunchError:
             return  # start() tells it
@@ -246,7 +246,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         self._stop_wanted, self._ending, self.ended_by = False, None, None
         began = time.monotonic()
         try:
-            settings = await self._my_settings()
+            settings = await self.my_settings()
             request = self._request()
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
             self.launch_summary = describe_launch(request, settings.catalog)
@@ -396,7 +396,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
 
     async def request_for(self, options: Mapping[str, Any]) -> tuple[LaunchRequest, Settings]:
         """The launch that these options ask for, checked, and the settings of this user. Raises ``LaunchError``."""
-        settings = await self._my_settings()
+        settings = await self.my_settings()
         return self._request(options), settings
 
     def _request(self, options: Mapping[str, Any] | None = None) -> LaunchRequest:

@@ -1,4 +1,4 @@
-"""The `gpuspawner` command: the demo, the embedded engine, and the check of a configuration."""
+"""The `gpuspawner` command: the demo, the embedded engine, and what an administrator asks and checks."""
 
 import argparse
 import sys
@@ -74,7 +74,33 @@ def build_parser() -> argparse.ArgumentParser:
         "which GPU classes take parts of cards by accident (default: only the file is read)",
     )
     check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
+    _add_explain(commands)
     return parser
+
+
+def _add_explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="what somebody may start now, and if not, why",
+        description="Asks a running hub: every limit that applies to a launch, its value, what is used, which rule set "
+        "it, and when it would be allowed. Exit status 0: it may start; 1: it may not; 2: the hub did not answer.",
+    )
+    explain.add_argument("user", metavar="USER", help="whose launch")
+    explain.add_argument("--server", default="", help="name of the server (default: the default server)")
+    for option in ("workspace", "profile", "gpu-class", "gpus", "cpu", "memory", "runtime", "image"):
+        explain.add_argument(f"--{option}", metavar=option.upper(), help="as in the launch form")
+    explain.add_argument(
+        "--hub",
+        metavar="URL",
+        help="URL of the hub's API (default: $JUPYTERHUB_API_URL, else http://127.0.0.1:8081/hub/api)",
+    )
+    explain.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="file with a token of JupyterHub (default: $JUPYTERHUB_API_TOKEN). For others than oneself it takes the "
+        "scope custom:gpuspawner:read",
+    )
+    explain.add_argument("--json", action="store_true", help="print the answer as the API gives it")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -55,6 +55,7 @@ PURE = [
     "device_claim",
     "pod",
     "entitlement",
+    "explain",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.
 PURE_IMPORTS = {

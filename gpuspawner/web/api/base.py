@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tornado.web import HTTPError
 
 from gpuspawner.errors import LaunchError
+from gpuspawner.roles import Action, may
 from gpuspawner.schema import problems_of
 from gpuspawner.trace import Check
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "ApiHandler", "BadBodyError", "ForbiddenError", "NotFoundError", "UnavailableError"]
 
 M = TypeVar("M", bound=BaseModel)
-_SUPERUSER = "admin:users"
 _CODES = {400: "bad_request", 401: "not_logged_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -97,12 +97,7 @@ class ApiHandler(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
 
         ``action`` is a custom scope such as ``"custom:gpuspawner:read"``. JupyterHub's administrators may do all.
         """
-        scopes: set[str] = self.expanded_scopes
-        return (
-            _SUPERUSER in scopes
-            or action in scopes
-            or (workspace is not None and f"{action}!group={workspace}" in scopes)
-        )
+        return may(self.expanded_scopes, Action(action), workspace)
 
     def require(self, action: str, workspace: str | None = None) -> None:
         """Go on only if whoever asks may do this. Raises ``ForbiddenError``."""
