@@ -1,6 +1,6 @@
 """What a launch costs in service units, by GPU class, number and time, at the rates approved when it was launched."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -39,6 +39,19 @@ class OffPeakHours:
             found += self._shown(start + offset, until + offset)
             start = until
         return found
+
+    def changes(self, start: int, end: int) -> Iterator[tuple[int, bool]]:
+        """From when on it is off-peak, or no longer, beginning with how it is at ``start``; in seconds since 1970."""
+        zone, known = ZoneInfo(self.timezone), None
+        while start < end:
+            offset = _offset(zone, start)
+            clock = (start + offset) % _DAY
+            inside = bool(self._shown(clock, clock + 1))
+            if inside is not known:
+                yield start, inside
+            known = inside
+            to_come = [(minute * _MINUTE - clock - 1) % _DAY + 1 for minute in (self.begins, self.ends)]
+            start = _next_change(zone, start, start + min(to_come))
 
     def _shown(self, start: int, end: int) -> int:
         """Seconds within the hours between two readings of a clock that is not changed in between."""

@@ -29,6 +29,7 @@ from gpuspawner.launcher import Launcher
 from gpuspawner.leavers import follow_members, still_belongs
 from gpuspawner.notices import Notices
 from gpuspawner.pod import HookError, Server, pod_name
+from gpuspawner.quote import costs_of
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.server import CERTIFICATES_PATH
 from gpuspawner.sessions import Sessions
@@ -214,7 +215,8 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             availability=launcher.availability(settings, workspaces),
         )
         last_choice = refused.options if refused else self.user_options
-        return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server)
+        costs = costs_of(self.user.name, workspaces, settings, launcher.accounts, launcher.now())
+        return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server, costs=costs)
 
     def run_pre_spawn_hook(self) -> Any:
         """The site's hook, then the time that this launch may take, which JupyterHub reads before ``start()`` runs."""

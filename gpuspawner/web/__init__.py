@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuspawner.web.api import api_handlers
+from gpuspawner.web.costs import CostPage
 from gpuspawner.web.sessions import ExtendPage, running_servers
 from gpuspawner.web.static_files import StaticFiles, static_dir, static_version
 
@@ -19,6 +20,7 @@ def handlers() -> list[tuple[Any, ...]]:
     return [
         (r"/gpuspawner/static/(.*)", StaticFiles, {"path": str(static_dir)}),
         (r"/gpuspawner/sessions/(?P<user_name>[^/]+)(?:/(?P<server_name>[^/]*))?/extend", ExtendPage),
+        (r"/gpuspawner/cost", CostPage),
         *api_handlers(),
     ]
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from gpuspawner.catalog import Catalog
 from gpuspawner.entitlement import ProfileOffer, WorkspaceOffer
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
+from gpuspawner.quote import Costs
 from gpuspawner.request import LaunchRequest
 from gpuspawner.schema import Bytes, Cores, Seconds
 from gpuspawner.web.offers import (
@@ -21,6 +22,7 @@ from gpuspawner.web.offers import (
     availability,
     counts_own_only,
     data_of,
+    data_of_costs,
     gpu_classes_of,
     memory_unit,
     profiles_of,
@@ -31,6 +33,7 @@ from gpuspawner.web.static_files import static_url
 
 __all__ = ["describe_launch", "render_form"]
 
+NO_COSTS = Costs()
 Offered = TypeVar("Offered", WorkspaceOffer, ProfileOffer)
 
 _PAGES = Environment(
@@ -48,11 +51,12 @@ def render_form(
     initial: Mapping[str, Any] | None = None,
     base_url: str = "/hub/",
     server: str = "",
+    costs: Costs = NO_COSTS,
 ) -> str:
     """The form as HTML, without the form element, its XSRF token and the Start button, which JupyterHub's page has.
 
     ``initial`` are the ``user_options`` of the last choice, never trusted: what no longer fits is passed over.
-    ``base_url`` is the hub's; ``server`` is the name of a named server.
+    ``base_url`` is the hub's; ``server`` is the name of a named server; ``costs`` are shown where budgets pay.
     """
     memory = memory_unit(offers)
     first = _first_choice(offers, initial or {}, memory)
@@ -66,7 +70,9 @@ def render_form(
             "offers": data_of(offers, memory),
             "first": {"profile": first.profile, "gpuClass": first.gpu_class, "amounts": first.amounts},
             "memoryUnit": memory.label,
+            "costs": data_of_costs(costs),
         },
+        costs=costs,
         amounts=_amounts(memory),
         server=server,
         style=static_url(base_url, "launch.css"),

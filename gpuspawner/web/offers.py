@@ -8,6 +8,8 @@ from typing import Any
 from gpuspawner.admission import State
 from gpuspawner.cluster.outlook import about
 from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer
+from gpuspawner.quantity import MICRO
+from gpuspawner.quote import Costs
 
 __all__ = [
     "GB",
@@ -18,6 +20,7 @@ __all__ = [
     "availability",
     "counts_own_only",
     "data_of",
+    "data_of_costs",
     "gpu_classes_of",
     "memory_unit",
     "profiles_of",
@@ -104,6 +107,19 @@ def data_of(offers: Sequence[WorkspaceOffer], memory: Unit) -> list[dict[str, An
         }
         for offer in offers
     ]
+
+
+def data_of_costs(costs: Costs) -> dict[str, Any]:
+    """What launches cost for the form's script: service units and hours."""
+    return {
+        "rates": {name: rate / MICRO for name, rate in costs.rates.items()},
+        "cpuRate": costs.cpu_rate / MICRO,
+        "steps": [[seconds / HOURS.size, factor / MICRO] for seconds, factor in costs.steps],
+        "workspaces": {
+            name: {"left": quote.left / MICRO, "sentence": quote.sentence, "endsEarly": quote.ends_early}
+            for name, quote in costs.quotes.items()
+        },
+    }
 
 
 def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """The REST API tells what a launch would cost and what is left, to whom it concerns."""
 
+import html
+import re
 from typing import Any
 
 import aiohttp
 import pytest
 from running_hub import ADMIN_TOKEN, RunningHub
 from spending import Launch
+from yarl import URL
 
 from gpuspawner.launcher import Launcher
 
@@ -56,14 +59,15 @@ async def token_of(hub: RunningHub, user: str) -> str:
     return token
 
 
-def spend(hub: RunningHub, units: float, user: str) -> None:
+async def spend(hub: RunningHub, units: float, user: str) -> None:
     launcher = launcher_of(hub, user)
+    assert await launcher.books.ready()
     launcher.accounts.hold(Launch(user, units, launcher.now(), user, "lab"))
 
 
 async def test_a_member_is_told_what_a_launch_would_cost(hub: RunningHub) -> None:
     token = await token_of(hub, "ada")
-    spend(hub, 7.5, "ada")
+    await spend(hub, 7.5, "ada")
     options = {"workspace": "lab", "profile": "pytorch", "gpu_class": "any", "gpus": 2, "runtime": "1h"}
     status, found = await ask(hub, "estimate", token, "POST", json=options)
     assert status == 200
@@ -97,7 +101,7 @@ async def test_an_estimate_of_nonsense_is_refused(hub: RunningHub) -> None:
 
 async def test_a_member_sees_their_own_balance(hub: RunningHub) -> None:
     token = await token_of(hub, "ada")
-    spend(hub, 4, "ada")
+    await spend(hub, 4, "ada")
     status, found = await ask(hub, "balance", token)
     assert status == 200
     assert [space["workspace"] for space in found["workspaces"]] == ["everyone", "lab"]
@@ -110,7 +114,7 @@ async def test_the_balance_of_others_is_for_those_who_may_read_their_workspace(h
     token = await token_of(hub, "ada")
     await token_of(hub, "bob")
     await token_of(hub, "eve")
-    spend(hub, 4, "eve")
+    await spend(hub, 4, "eve")
     status, told = await ask(hub, "balance", token, params={"user": "eve"})
     assert (status, told["code"]) == (403, "forbidden")
     status, found = await ask(hub, "balance", AUDITOR_TOKEN, params={"user": "eve"})
@@ -124,7 +128,7 @@ async def test_the_balance_of_others_is_for_those_who_may_read_their_workspace(h
 
 async def test_a_launch_that_is_not_covered_is_refused_with_what_fits(hub: RunningHub) -> None:
     await token_of(hub, "ada")
-    spend(hub, 9.5, "ada")
+    await spend(hub, 9.5, "ada")
     options = {"workspace": "lab", "profile": "pytorch", "gpu_class": "small", "runtime": "1h"}
     answer = await hub.api("POST", "users/ada/server", json=options)
     told = (await answer.json())["message"]
@@ -132,3 +136,50 @@ async def test_a_launch_that_is_not_covered_is_refused_with_what_fits(hub: Runni
         "Not started: 1 Small GPU for 1 h costs 1 SU; of your 10 SU in The Lab, 0.5 SU are left. "
         "Ask for at most 30 min, or start without a GPU."
     )
+
+
+async def test_without_javascript_the_form_shows_rates_balance_and_on_request_the_cost(hub: RunningHub) -> None:
+    person = await hub.login("ada", "x")
+    await spend(hub, 4, "ada")
+    page = " ".join((await (await person.get("spawn")).text()).split())
+    assert "1 SU per GPU and hour" in page
+    assert "6 of your 10 SU and 11 of the 15 SU that all members share are left." in page
+    (action,) = re.findall(r'formaction="([^"]+)"', page)
+    chosen = {"workspace": "lab", "profile": "pytorch", "gpu_class": "small", "gpus": "2", "runtime_hours": "1.5"}
+    answer = await person.session.post(hub.url.join(URL(html.unescape(action), encoded=True)), data=chosen)
+    shown = " ".join((await answer.text()).split())
+    assert answer.status == 200
+    assert "PyTorch on 2 GPUs (Small)" in shown
+    assert "This launch costs 3 SU at most, for 1 h 30 min" in shown
+    assert '<input type="hidden" name="runtime_hours" value="1.5">' in shown
+    assert ">Start</button>" in shown
+    (start,) = re.findall(r'<form action="([^"]+)"', shown)
+    started = await person.session.post(
+        hub.url.join(URL(html.unescape(start), encoded=True)), data=chosen, allow_redirects=False
+    )
+    assert "spawn-pending/ada" in started.headers["Location"]
+
+
+async def test_the_page_of_the_cost_offers_no_start_that_would_be_refused(hub: RunningHub) -> None:
+    person = await hub.login("ada", "x")
+    await spend(hub, 9.5, "ada")
+    await person.get("spawn")
+    token = person.xsrf_header()["X-XSRFToken"]
+    page = (hub.url / "gpuspawner/cost").with_query({"to": "https://evil.example/spawn", "_xsrf": token})
+    for chosen, words in (
+        ({"workspace": "lab", "profile": "pytorch"}, "0.5 SU are left"),
+        ({"workspace": "lab", "profile": "<b>"}, "is not on offer"),
+    ):
+        answer = await person.session.post(page, data=chosen)
+        shown = await answer.text()
+        assert words in shown
+        assert ">Start</button>" not in shown
+        assert "evil" not in shown
+        assert "<b>" not in shown
+
+
+async def test_the_cost_is_not_shown_where_nothing_is_paid(hub: RunningHub) -> None:
+    person = await hub.login("bob", "x")
+    page = await (await person.get("spawn")).text()
+    assert "SU" not in page
+    assert "gpuspawner/cost" not in page

@@ -44,6 +44,7 @@ PURE = [
     "payment",
     "estimate",
     "class_checks",
+    "quote",
     "admission",
     "ledger.records",
     "ledger.holds",

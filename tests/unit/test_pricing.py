@@ -1,6 +1,7 @@
 """What a launch costs: by class, number and time, off-peak, and over both changes of the clocks."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -133,6 +134,18 @@ def test_off_peak_seconds_are_those_that_the_wall_clock_shows(
         else:
             found += now >= hours.begins or now < hours.ends
     assert hours.seconds(begin, begin + length // 60 * 60) == found * 60
+
+
+@given(hours, times, st.integers(1, 20 * 86400))
+def test_between_two_changes_it_is_off_peak_all_the_time_or_never(
+    hours: OffPeakHours, start: datetime, length: int
+) -> None:
+    begin = int(start.timestamp())
+    changes = list(hours.changes(begin, begin + length))
+    assert changes[0][0] == begin
+    for (at, inside), (until, other) in pairwise([*changes, (begin + length, not changes[-1][1])]):
+        assert inside is not other
+        assert hours.seconds(at, until) == (until - at if inside else 0)
 
 
 @given(prices, launches, times, seconds, seconds)

@@ -113,12 +113,15 @@ function start(root, data) {
 
   function summarise() {
     const { workspace, profile, gpuClass } = current();
-    const reason = workspace.reason || profile.reason;
-    const text = reason || sentence(profile, gpuClass);
+    const cost = costOf(workspace, profile, gpuClass);
+    const off = workspace.reason || profile.reason;
+    const reason = off || cost.refusal;
+    const text = off || sentence(profile, gpuClass);
     const box = form.querySelector("[data-gs-summary]");
     box.hidden = false;
     box.classList.toggle("gs-summary-off", Boolean(reason));
     fill(box.querySelector("[data-gs-summary-text]"), text);
+    fill(box.querySelector("[data-gs-summary-cost]"), off ? "" : cost.refusal || cost.text);
     fill(box.querySelector("[data-gs-summary-note]"), reason ? "" : waiting(profile, gpuClass));
     form.querySelectorAll("[type=submit]").forEach((button) => (button.disabled = Boolean(reason)));
   }
@@ -134,6 +137,20 @@ function start(root, data) {
       `${number(rows.memory.value())} ${data.memoryUnit}`,
     ];
     return `${parts.join(", ")}, for ${duration(rows.runtime.value())}.`;
+  }
+
+  // What the choice costs at most where a budget pays, or why that does not cover it.
+  function costOf(workspace, profile, gpuClass) {
+    const budget = data.costs.workspaces[workspace.name];
+    if (!budget) {
+      return {};
+    }
+    const count = gpuCount(profile, gpuClass);
+    const possible = profile.gpuClasses.filter((offer) => !offer.reason && (gpuClass === ANY || offer.name === gpuClass));
+    const hourly = count
+      ? possible.map((offer) => data.costs.rates[offer.name] * count)
+      : [data.costs.cpuRate * rows.cpu.value()];
+    return bill(hourly, rows.runtime.value(), profile.runtime.min, budget, data.costs.steps);
   }
 
   function waiting(profile, gpuClass) {
@@ -158,6 +175,49 @@ function start(root, data) {
     }
     return bounds.max === 1 ? 1 : rows.gpus.value();
   }
+}
+
+// `hourly` are the prices of the classes that will do; those that the budget does not cover are left out, as in admission.
+function bill(hourly, hours, shortest, budget, steps) {
+  const costs = hourly.map((price) => price * weighted(hours, steps)).filter(Number.isFinite);
+  if (!costs.length) {
+    return {};
+  }
+  const cheapest = Math.min(...costs);
+  const covered = costs.filter((cost) => cost <= budget.left + 1e-9);
+  if (covered.length) {
+    const cost = Math.max(...covered);
+    return { text: `${cost ? `Costs ${units(cost)} at most.` : "Costs nothing."} ${budget.sentence}` };
+  }
+  const lasts = Math.floor(lasting(budget.left / Math.min(...hourly), hours, steps) * 60 + 1e-6) / 60;
+  const enough = lasts ? ` Your budget lasts for ${duration(lasts)} of it` : "";
+  if (budget.endsEarly && lasts >= Math.min(shortest, hours)) {
+    return { text: `Costs ${units(cheapest)}.${enough}; then the server ends. ${budget.sentence}` };
+  }
+  return { refusal: `Costs ${units(cheapest)}, more than is left.${enough && `${enough}.`} ${budget.sentence}` };
+}
+
+// Hours from now on, each counted at what is due then: `steps` are pairs of hours from now and the part that is due.
+function weighted(hours, steps) {
+  return steps.reduce((sum, [from, part], index) => {
+    const until = Math.min(hours, steps[index + 1]?.[0] ?? Infinity);
+    return sum + Math.max(0, until - from) * part;
+  }, 0);
+}
+
+// How many of these hours so many hours at the full price pay for.
+function lasting(full, hours, steps) {
+  let [fits, tooLong] = [0, hours];
+  for (let step = 0; step < 40; step += 1) {
+    const middle = (fits + tooLong) / 2;
+    [fits, tooLong] = weighted(middle, steps) <= full ? [middle, tooLong] : [fits, middle];
+  }
+  return fits;
+}
+
+// Rounded up, as the hub says a cost.
+function units(cost) {
+  return `${(Math.ceil(cost * 100 - 1e-6) / 100).toLocaleString("en-GB", { maximumFractionDigits: 2 })} SU`;
 }
 
 // What may be asked for in a GPU class, in any of them, or nothing.
