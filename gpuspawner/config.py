@@ -132,8 +132,7 @@ class _Administrators(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the ``GPUSpawner`` section says. ``notices`` name what is read but not enforced yet,
-    and what is allowed but can hardly be meant."""
+    """What the ``GPUSpawner`` section says. ``notices`` name what is allowed but can hardly be meant."""
 
     catalog: Catalog
     workspaces: Mapping[str, Workspace]
@@ -293,7 +292,7 @@ class _Loader:
             profiles_by_user=callable(self.section.get("profiles")),
         )
         self.check(settings)
-        return replace(settings, notices=(*not_enforced(settings), *hardly_meant(settings)))
+        return replace(settings, notices=tuple(hardly_meant(settings)))
 
     def profiles(self) -> dict[str, Profile]:
         """The profiles; none where they are a function of the user."""
@@ -459,16 +458,6 @@ class _Loader:
                 )
 
 
-def not_enforced(settings: Settings) -> Iterator[str]:
-    """What is read and checked but has no effect in this version."""
-    later = "is read and checked, but not enforced by this version"
-    for space in settings.workspaces.values():
-        if space.budget is not None:
-            yield f"{SECTION}.workspaces[{space.name!r}].budget {later}"
-    if settings.off_peak is not None:
-        yield f"{SECTION}.off_peak {later}"
-
-
 def hardly_meant(settings: Settings) -> Iterator[str]:
     """What is allowed but cannot have the effect that its words suggest."""
     for path, patch in settings.patches():
@@ -476,6 +465,12 @@ def hardly_meant(settings: Settings) -> Iterator[str]:
             close = closest(name, LAUNCH_VARIABLES)
             if close is not None and name not in LAUNCH_VARIABLES:
                 yield f"{SECTION}.{path}: {{{name}}} is no variable and stays as it is; did you mean {{{close}}}?"
+    budgets = {space.name: space.budget for space in settings.workspaces.values() if space.budget is not None}
+    for name, budget in budgets.items():
+        if not budget.bounds:
+            yield f"{SECTION}.workspaces[{name!r}].budget: neither per_member nor pool, so it bounds nothing"
+    if settings.off_peak is not None and not any(budget.bounds for budget in budgets.values()):
+        yield f"{SECTION}.off_peak: no workspace has a budget, so it is only noted in the ledger"
     for space in settings.workspaces.values():
         if settings.profiles_by_user:
             continue

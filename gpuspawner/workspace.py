@@ -58,6 +58,11 @@ class Budget(Schema):
     )
 
     @property
+    def bounds(self) -> bool:
+        """Whether it bounds anything."""
+        return self.per_member is not None or self.pool is not None
+
+    @property
     def window(self) -> int:
         """How many days count, today included, where it is rolling."""
         return self.days or _ROLLING
@@ -70,6 +75,9 @@ class Budget(Schema):
             raise ValueError('days only together with renews "rolling"')
         if self.carry_over is not None and self.renews in ("rolling", "never"):
             raise ValueError(f"no carry_over: with renews {self.renews!r} there is no next period")
+        for key in CarryOver.model_fields:
+            if getattr(self, key) is None and self.carry_over is not None and getattr(self.carry_over, key) is not None:
+                raise ValueError(f"carry_over.{key} only together with {key}")
         return self
 
 

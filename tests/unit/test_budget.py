@@ -110,7 +110,8 @@ def test_the_periods_follow_each_other_without_gap_or_overlap(budget: dict[str, 
         ({"renews": "weekly", "terms": ["2026-09-24"]}, "terms, the first days"),
         ({"renews": "terms", "terms": ["2027-01-04", "2026-09-24"]}, "ascending"),
         ({"renews": "monthly", "days": 30}, "days only"),
-        ({"renews": "never", "carry_over": {"pool": 1}}, "no carry_over"),
+        ({"pool": 1, "renews": "never", "carry_over": {"pool": 1}}, "no carry_over"),
+        ({"per_member": 1, "carry_over": {"pool": 1}}, "carry_over.pool only together with pool"),
         ({"renews": "yearly"}, "weekly"),
         ({"carry_over": 5}, "CarryOver"),
     ],
@@ -328,8 +329,8 @@ def test_only_charges_that_still_matter_need_to_be_read() -> None:
     assert since(Gift("g", 1, at=WEDNESDAY - 3 * WEEK, until=WEDNESDAY), per_member=1) == local("2026-11-23")
     assert since(renews="never") is None
     assert since(renews="never", starts="2026-09-21") == local("2026-09-21")
-    assert since(carry_over={"pool": 1}, starts="2026-09-21") == local("2026-09-21")
-    assert since(carry_over={"pool": 1}) is None
+    assert since(pool=9, carry_over={"pool": 1}, starts="2026-09-21") == local("2026-09-21")
+    assert since(pool=9, carry_over={"pool": 1}) is None
 
 
 amounts = st.integers(0, 20 * MICRO)
