@@ -1,4 +1,4 @@
-"""A hub whose logins are those of an institution's own OpenID Connect provider, Canaille, with its passwords and groups."""
+"""Logins at Canaille, an OpenID Connect provider as institutions run it, with its passwords and groups."""
 
 import pytest
 from directory_provider import directory
