@@ -1,9 +1,10 @@
 """A campus on loopback: a SAML identity provider, and Apache with Shibboleth's service provider in front of the hub.
 
-What Apache and Shibboleth are told here is what ``docs/how-to/logins.md`` tells an administrator to write.
+What Apache is told of the hub is what ``docs/how-to/logins.md`` tells an administrator to write.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,8 @@ IDP = "https://idp.ucsd.edu/idp/shibboleth"
 SP = "https://hub.ucsd.edu/shibboleth"
 SECRET = "0123456789abcdef0123456789abcdef"
 PATIENCE = 30
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "logins.md"
+HUB_ON_THE_PAGE = "Define HUB http://127.0.0.1:8000"
 MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "env", "headers", "proxy", "proxy_http", "shib")
 
 
@@ -274,6 +277,9 @@ def _apache(folder: Path, public: str, hub: str) -> str:
     modules = "\n".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in MODULES)
     modules = modules.replace("shib_module", "mod_shib")
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+    on_the_page = re.findall(r"```apache\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(on_the_page) == 1
+    assert HUB_ON_THE_PAGE in on_the_page[0]
     return f"""
 ServerRoot {folder}
 ServerName {public}
@@ -285,18 +291,6 @@ DefaultRuntimeDir {folder}
 {user}
 {modules}
 ShibConfig {folder}/shibboleth2.xml
-
-ProxyPass /Shibboleth.sso !
-ProxyPass / {hub}/
-ProxyPreserveHost On
-
-<Location /hub/login>
-    AuthType shibboleth
-    ShibRequestSetting requireSession true
-    Require shib-session
-    RequestHeader set X-Remote-User "expr=%{{REMOTE_USER}}"
-    RequestHeader set X-Affiliation "%{{affiliation}}e"
-    RequestHeader set X-Is-Member-Of "%{{isMemberOf}}e"
-    RequestHeader set X-Proxy-Secret "{SECRET}"
-</Location>
+Define HUB_PROXY_SECRET {SECRET}
+{on_the_page[0].replace(HUB_ON_THE_PAGE, f"Define HUB {hub}")}
 """
