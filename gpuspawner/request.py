@@ -189,7 +189,12 @@ def _gpu_classes(
     found: Any, profile: Profile, granted: tuple[str, ...], workspace: Workspace, settings: Settings, limits: Limits
 ) -> tuple[str, ...]:
     if not granted:
-        raise BadRequestError(
+        rule = limits.rule_of_quota(profile.gpu_classes[0])
+        raise _not_on_offer(
+            "workspace.gpu_classes",
+            ", ".join(profile.gpu_classes),
+            (),
+            f"{SECTION}.workspaces[{workspace.name!r}].{rule}",
             f"{workspace.title} grants no GPU for the profile {profile.title}.",
             "Choose another profile." if profile.gpus.min else "Ask for 0 GPUs, or choose another profile.",
         )
@@ -293,7 +298,11 @@ def _image(found: Any, profile: Profile, workspace: Workspace, limits: Limits) -
         return profile.image
     patterns = (*profile.images, *limits.images)
     if not patterns:
-        raise BadRequestError(
+        raise _not_on_offer(
+            "profile.images",
+            str(found),
+            (profile.image,),
+            f"{SECTION}.profiles[{profile.name!r}].image",
             f"The profile {profile.title} offers no choice of image.",
             "Leave image out, or choose a profile with that image.",
         )

@@ -57,12 +57,13 @@ PURE = [
     "pod",
     "entitlement",
     "explain",
+    "replay",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.
 PURE_IMPORTS = {
     "collections", "contextlib", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "hashlib", "itertools",
     "json", "re", "typing", "zoneinfo", "copy", "math", "functools", "enum", "operator", "bisect", "string",
-    "types", "uuid", "pydantic", "pydantic_core", "csv", "io",
+    "types", "uuid", "pydantic", "pydantic_core", "csv", "io", "heapq",
 }  # fmt: skip
 JUPYTERHUB = {"jupyterhub", "oauthenticator", "nativeauthenticator", "traitlets"}
 KUBERNETES = {"kubernetes", "kubernetes_asyncio"}
