@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
     _add_explain(commands)
+    _add_ledger(commands)
     return parser
 
 
@@ -101,6 +102,46 @@ def _add_explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "scope custom:gpuspawner:read",
     )
     explain.add_argument("--json", action="store_true", help="print the answer as the API gives it")
+
+
+def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ledger = commands.add_parser(
+        "ledger",
+        help="what was used and charged, and the audit log: as tables, CSV or JSON; the care of its database",
+        description="Reads the ledger of a hub, which may go on running.",
+    )
+    of = argparse.ArgumentParser(add_help=False)
+    which = of.add_argument_group("which ledger")
+    which.add_argument(
+        "--config", default="jupyterhub_config.py", help="the hub's configuration file (default: %(default)s)"
+    )
+    which.add_argument("--url", help="a ledger_url instead of the configuration's; ps shows its password")
+    which.add_argument("--hub", help="a hub_name, or '*' for all hubs (default: of the configuration; all with --url)")
+    rows = argparse.ArgumentParser(add_help=False)
+    rows.add_argument("--user", help="only of this user")
+    rows.add_argument("--workspace", help="only of this workspace")
+    rows.add_argument(
+        "--since", metavar="TIME", help="from then on: 2026-09-21 or 2026-09-21T13:00, in the hub's time zone"
+    )
+    rows.add_argument("--until", metavar="TIME", help="before then")
+
+    actions = ledger.add_subparsers(dest="ledger_command", metavar="COMMAND", required=True)
+    export = actions.add_parser("export", parents=[of, rows], help="every session, grant or entry, newest first")
+    export.add_argument("what", choices=("sessions", "grants", "audit"))
+    export.add_argument("--format", choices=("csv", "json"), default="csv", help="(default: %(default)s)")
+    export.add_argument("--output", metavar="FILE", help="a file to write instead of printing")
+    usage = actions.add_parser("usage", parents=[of, rows], help="GPU-hours and service units, summed up")
+    usage.add_argument("--by", choices=("user", "workspace", "profile", "gpu_class", "hub"), default="user")
+    audit = actions.add_parser("audit", parents=[of, rows], help="who did what and when, newest first")
+    audit.add_argument("--actor", help="only what this user did")
+    audit.add_argument("--action", help="only this: charge, extension, grant, revocation, denial, join, leave ...")
+    audit.add_argument("--limit", type=int, default=100, help="at most so many (default: %(default)s)")
+    actions.add_parser("migrate", parents=[of], help="make or upgrade the tables, as a hub does when it starts")
+    actions.add_parser(
+        "check",
+        parents=[of],
+        help="whether file, tables, charges and audit log agree; exit status 1 where they do not",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,12 +5,13 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gpuspawner.ledger.errors import UnknownSessionError
 from gpuspawner.ledger.models import AuditRow, GrantRow, SessionRow
-from gpuspawner.ledger.records import Action, AuditEntry, Charge, Grant, Session
+from gpuspawner.ledger.records import EVERY_HUB, Action, AuditEntry, Charge, Grant, Session
+from gpuspawner.quantity import MICRO
 
 __all__ = [
     "AUDIT",
@@ -38,7 +39,6 @@ GRANTS: Table = GrantRow.__table__  # type: ignore[assignment]
 AUDIT: Table = AuditRow.__table__  # type: ignore[assignment]
 HUB = "gpuspawner"
 """The actor of what the hub does by itself."""
-_UNIT = 1_000_000
 
 
 def hold(connection: Connection, session: Session) -> bool:
@@ -52,21 +52,23 @@ def started(connection: Connection, session_id: str, at: datetime, gpu_class: st
 
 
 def extend(connection: Connection, session_id: str, runtime: int, held: int, by: str, at: datetime) -> bool:
-    """Give a session more time, and a hold for it; whether it was still held."""
+    """Give a session another runtime, and a hold for it; whether it was still held."""
+    before = select(SESSIONS.c.runtime, SESSIONS.c.held).where(SESSIONS.c.id == session_id).with_for_update()
+    had = connection.execute(before).first()
     session = _change(connection, session_id, runtime=runtime, held=held)
     if session is None:
         return False
-    entry = AuditEntry(
-        id=f"{session_id}-{Action.EXTENSION}-{runtime}",
-        at=at,
-        actor=by,
-        action=Action.EXTENSION,
-        user=session.user,
-        workspace=session.workspace,
-        details={"session": session_id, "runtime": runtime, "held": held / _UNIT},
-        hub=session.hub,
-    )
-    add_entries(connection, [entry])
+    if had is not None and (had.runtime, had.held) != (runtime, held):
+        entry = AuditEntry(
+            at=at,
+            actor=by,
+            action=Action.EXTENSION,
+            user=session.user,
+            workspace=session.workspace,
+            details={"session": session_id, "from": had.runtime, "runtime": runtime, "held": held / MICRO},
+            hub=session.hub,
+        )
+        add_entries(connection, [entry])
     return True
 
 
@@ -105,8 +107,8 @@ def settle(
             workspace=session.workspace,
             details={
                 "session": session_id,
-                "units": charged / _UNIT,
-                "held": session.held / _UNIT,
+                "units": charged / MICRO,
+                "held": session.held / MICRO,
                 "gpu_class": session.gpu_class,
                 "started": session.started and session.started.isoformat(),
                 "ended": ended.isoformat(),
@@ -144,7 +146,7 @@ def grant(connection: Connection, given: Grant) -> bool:
     """Write a grant and its entry in the audit log; whether it was not there yet."""
     if not _insert_once(connection, GRANTS, given):
         return False
-    details = {"grant": given.id, "units": given.units / _UNIT, "reason": given.reason}
+    details = {"grant": given.id, "units": given.units / MICRO, "reason": given.reason}
     if given.until:
         details["until"] = given.until.isoformat()
     add_entries(connection, [_about(given, Action.GRANT, given.by, given.at, details)])
@@ -158,21 +160,21 @@ def revoke(connection: Connection, grant_id: str, by: str, at: datetime) -> bool
     if row is None:
         return False
     given = Grant(**named(row, Grant))
-    details = {"grant": grant_id, "units": given.units / _UNIT}
+    details = {"grant": grant_id, "units": given.units / MICRO}
     add_entries(connection, [_about(given, Action.REVOCATION, by, at, details)])
     return True
 
 
 def grants(
     connection: Connection,
-    hub: str,
+    hub: str | None,
     *,
     workspace: str | None = None,
     user: str | None = None,
     at: datetime | None = None,
 ) -> list[Grant]:
-    """The grants of a hub, oldest first: to a workspace, to a user; ``at``: only those not over by then."""
-    conditions: list[ColumnElement[bool]] = [GRANTS.c.hub == hub]
+    """The grants of a hub or of ``EVERY_HUB``, oldest first; ``at``: only those not over by then."""
+    conditions: list[ColumnElement[bool]] = [] if hub == EVERY_HUB else [GRANTS.c.hub == hub]
     if workspace is not None:
         conditions.append(GRANTS.c.workspace == workspace)
     if user is not None:
@@ -180,7 +182,7 @@ def grants(
     if at is not None:
         conditions.append(or_(GRANTS.c.until.is_(None), GRANTS.c.until > at))
         conditions.append(or_(GRANTS.c.revoked.is_(None), GRANTS.c.revoked > at))
-    found = select(*columns(GRANTS, Grant)).where(and_(*conditions)).order_by(GRANTS.c.at, GRANTS.c.id)
+    found = select(*columns(GRANTS, Grant)).where(*conditions).order_by(GRANTS.c.at, GRANTS.c.id)
     return [Grant(**named(row, Grant)) for row in connection.execute(found)]
 
 

@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert told.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("command", ["demo", "engine", "check"])
+@pytest.mark.parametrize("command", ["demo", "engine", "check", "ledger"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -60,7 +60,15 @@ async def test_an_extension_raises_the_hold_and_is_in_the_audit_log_once(store: 
     assert (kept.runtime, kept.held) == (8 * 3600, 8 * UNIT)
     (entry,) = (await store.audit()).rows
     assert (entry.actor, entry.action, entry.user) == ("ada", "extension", "ada")
-    assert entry.details == {"session": "one", "runtime": 8 * 3600, "held": 8.0}
+    assert entry.details == {"session": "one", "from": 6 * 3600, "runtime": 8 * 3600, "held": 8.0}
+
+
+async def test_an_extension_that_is_taken_back_and_made_again_is_told_each_time(store: Store) -> None:
+    await store.hold(session())
+    for hours in (8, 6, 8):
+        await store.extend("one", hours * 3600, hours * UNIT, by="ada")
+    told = [(entry.details["from"] // 3600, entry.details["runtime"] // 3600) for entry in (await store.audit()).rows]
+    assert told == [(6, 8), (8, 6), (6, 8)]
 
 
 async def test_a_launch_that_never_ran_costs_nothing_and_gives_its_hold_back(store: Store) -> None:
