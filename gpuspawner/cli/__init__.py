@@ -108,7 +108,7 @@ def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     ledger = commands.add_parser(
         "ledger",
         help="what was used and charged, and the audit log: as tables, CSV or JSON; the care of its database",
-        description="Reads the ledger of a hub, which may go on running.",
+        description="Reads the ledger of a hub, which may go on running; by default that of ./jupyterhub_config.py.",
     )
     of = argparse.ArgumentParser(add_help=False)
     which = of.add_argument_group("which ledger")
