@@ -18,6 +18,7 @@ from sqlalchemy.orm import object_session
 from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.group_handlers import group_handlers
 from gpuspawner.groups import Groups, has_role, wanted_groups
 from gpuspawner.login_facts import authenticator_named, notices_of
 from gpuspawner.logins.unix_groups import unix_groups
@@ -125,7 +126,10 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         return datetime.now(self.workspace_settings.timezone)
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
-        """The base's own pages. JupyterHub asks once, as soon as it knows its users, groups and roles."""
+        """The base's own pages, and those of JupyterHub that change groups.
+
+        JupyterHub asks once, as soon as it knows its users, groups and roles.
+        """
         if not self._started and getattr(app, "db", None) is not None:
             self._started = True
             self._db = app.db
@@ -135,7 +139,7 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             if self.workspace_rosters:
                 with suppress(RuntimeError):  # no loop: nobody is being served
                     self._watching = asyncio.get_running_loop().create_task(self._watch_rosters())
-        return mend_handlers(super().get_handlers(app))
+        return [*mend_handlers(super().get_handlers(app)), *group_handlers()]
 
     async def workspace_close(self) -> None:
         """Stop looking at the rosters."""

@@ -13,9 +13,10 @@ from jupyterhub import orm
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 
+from gpuspawner.ledger.records import Action, AuditEntry
 from gpuspawner.roles import Role, standing_of
 
-__all__ = ["JUPYTERHUB", "MembershipChange", "MembershipLog", "because_of"]
+__all__ = ["JUPYTERHUB", "MembershipChange", "MembershipLog", "asked_by", "because_of", "entry_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ JUPYTERHUB = "jupyterhub"
 """The cause of a change that is none of ours: JupyterHub's administrators, its REST API, or ``load_groups``."""
 
 _cause: ContextVar[str] = ContextVar("gpuspawner_cause_of_membership", default=JUPYTERHUB)
+_actor: ContextVar[str] = ContextVar("gpuspawner_actor_of_membership", default=JUPYTERHUB)
+_OURSELVES = "gpuspawner"
 _REMEMBERED = 10_000
 
 
@@ -31,6 +34,7 @@ class MembershipChange:
     """Somebody has joined or left; ``workspace`` is empty for administrators.
 
     ``cause``: ``"login"``, ``"refresh"``, ``"start"`` of the hub, ``"roster"``, ``"new user"``, or ``JUPYTERHUB``.
+    ``actor``: gpuspawner, by its rules; else who asked JupyterHub for it, where that is known.
     """
 
     at: datetime
@@ -39,6 +43,26 @@ class MembershipChange:
     role: Role
     joined: bool
     cause: str
+    actor: str
+
+
+def entry_of(change: MembershipChange) -> AuditEntry:
+    """A change as the audit log has it."""
+    member = change.role is Role.MEMBER
+    told = {"cause": change.cause} if member else {"cause": change.cause, "role": change.role, "given": change.joined}
+    return AuditEntry(
+        at=change.at,
+        actor=change.actor,
+        action=Action.ROLE if not member else Action.JOIN if change.joined else Action.LEAVE,
+        user=change.user,
+        workspace=change.workspace or None,
+        details=told,
+    )
+
+
+def asked_by(actor: str) -> None:
+    """Whatever the request under way writes to the database, this one has asked for."""
+    _actor.set(actor)
 
 
 @contextmanager
@@ -75,10 +99,11 @@ class MembershipLog:
 
     def _collect(self, db: Session, *_: Any) -> None:
         now, cause = self._clock(), _cause.get()
+        actor = _actor.get() if cause == JUPYTERHUB else _OURSELVES
         for user, group, joined in dict.fromkeys(self._changes(db)):
             if group in self._groups:
                 workspace, role = standing_of(group)
-                self._uncommitted.append(MembershipChange(now, user, workspace, role, joined, cause))
+                self._uncommitted.append(MembershipChange(now, user, workspace, role, joined, cause, actor))
 
     def _changes(self, db: Session) -> Iterator[tuple[str, str, bool]]:
         """User, group, and whether joined: a change shows on the side, user or group, that was loaded, or on both."""

@@ -17,7 +17,7 @@ from tornado.web import HTTPError
 from traitlets import default
 
 from gpuspawner._compat import SpawnRefused
-from gpuspawner.authenticator import current_workspaces
+from gpuspawner.authenticator import WorkspaceAuthenticator, current_workspaces
 from gpuspawner.companions import dns_name, namespace_of
 from gpuspawner.config import KEYS, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
@@ -27,6 +27,7 @@ from gpuspawner.feed import Feed
 from gpuspawner.idle_servers import begin_watch, report_variables, stop_or_downgrade
 from gpuspawner.launcher import Launcher
 from gpuspawner.leavers import follow_members, still_belongs
+from gpuspawner.membership_log import entry_of
 from gpuspawner.notices import Notices
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.quote import costs_of
@@ -137,6 +138,10 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 ),
             )
             launcher.begin()
+            authenticator = self.user.authenticator
+            if isinstance(authenticator, WorkspaceAuthenticator):
+                books = launcher.books
+                authenticator.workspace_log.subscribe(lambda change: books.note(entry_of(change)))
         return launcher
 
     @property

@@ -9,11 +9,12 @@ from pydantic import Field
 from running_hub import ADMIN_TOKEN, RunningHub
 
 from gpuspawner.errors import DeniedError
+from gpuspawner.roles import Action
 from gpuspawner.schema import Schema
 from gpuspawner.trace import Check, Unit
 from gpuspawner.web.api.base import ApiHandler, NotFoundError
 
-READ = "custom:gpuspawner:read"
+READ = Action.READ
 
 
 class Asked(Schema):

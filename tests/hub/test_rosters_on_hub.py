@@ -4,14 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from jupyterhub import orm
 from jupyterhub.auth import Authenticator
 from ways_in import PASSWORD
 
 from gpuspawner import with_workspaces
 from gpuspawner.authenticator import current_workspaces, managed_workspaces
 from gpuspawner.membership_log import JUPYTERHUB
-from gpuspawner.roles import Role
 
 
 class MailAuthenticator(Authenticator):
@@ -179,43 +177,3 @@ async def test_a_deleted_user_leaves_and_a_later_one_of_that_name_inherits_no_ad
     assert (await hub.api("POST", "users/ada")).status == 201
     assert hub.groups("ada") == set()
     assert current_workspaces(hub.user("ada")) == set()
-
-
-async def test_changes_that_jupyterhub_makes_are_told_with_it_as_their_cause(start):
-    hub = await start("user\nada\n", lab={"members": ["bob"]})
-    await hub.login("ada", PASSWORD)
-    assert heard(hub) == [("ada", "course", "member", True, "login")]
-
-    for method, joined in (("POST", True), ("DELETE", False)):
-        answer = await hub.api(method, "groups/lab/users", json={"users": ["ada"]})
-        if answer.status == 404:
-            await hub.api("POST", "groups/lab")
-            answer = await hub.api(method, "groups/lab/users", json={"users": ["ada"]})
-        assert answer.status == 200
-        assert heard(hub) == [("ada", "lab", "member", joined, JUPYTERHUB)]
-    await hub.api("POST", "groups/chess")
-    await hub.api("POST", "groups/chess/users", json={"users": ["ada"]})
-    assert heard(hub) == []
-    assert (await hub.api("DELETE", "groups/course")).status == 204
-    assert heard(hub) == [("ada", "course", "member", False, JUPYTERHUB)]
-
-
-async def test_what_is_rolled_back_is_not_told(start):
-    hub = await start("user\nada\n")
-    await hub.login("bob", PASSWORD)
-    hub.changes.clear()
-    db = hub.app.db
-    hub.user("bob").orm_user.groups.append(orm.Group(name="course"))
-    db.flush()
-    db.rollback()
-    db.commit()
-    assert heard(hub) == []
-
-
-async def test_whoever_subscribes_late_hears_of_the_changes_since_the_start(start):
-    hub = await start("user\nada\n")
-    await hub.login("ada", PASSWORD)
-    late = []
-    hub.app.authenticator.workspace_log.subscribe(late.append)
-    assert [(change.user, change.role) for change in late] == [("ada", Role.MEMBER)]
-    assert late[0].at.tzinfo is not None

@@ -92,14 +92,14 @@ class ApiHandler(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
         """Whether this user asks for themselves."""
         return isinstance(self.current_user, User) and self.current_user.name == user
 
-    def may(self, action: str, workspace: str | None = None) -> bool:
+    def may(self, action: Action, workspace: str | None = None) -> bool:
         """Whether whoever asks may do something in a workspace, or, without one, in all of them.
 
-        ``action`` is a custom scope such as ``"custom:gpuspawner:read"``. JupyterHub's administrators may do all.
+        JupyterHub's administrators may do all.
         """
-        return may(self.expanded_scopes, Action(action), workspace)
+        return may(self.expanded_scopes, action, workspace)
 
-    def require(self, action: str, workspace: str | None = None) -> None:
+    def require(self, action: Action, workspace: str | None = None) -> None:
         """Go on only if whoever asks may do this. Raises ``ForbiddenError``."""
         if not self.may(action, workspace):
             where = f"{action}!group={workspace}" if workspace else action

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from gpuspawner.lease import EndError, Lease
+from gpuspawner.roles import Action
 from gpuspawner.schema import Schema, Seconds
 from gpuspawner.sessions import Sessions
 from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError, NotFoundError
@@ -12,7 +13,6 @@ from gpuspawner.web.sessions import extend_server, session_json, sessions_of
 
 __all__ = ["ExtendHandler", "SessionsHandler", "StopHandler"]
 
-_READ, _MANAGE = "custom:gpuspawner:read", "custom:gpuspawner:manage"
 _OWN = "users:activity"
 """JupyterHub's scope to say that a user is active, which every server's own token has for its user: whoever may say
 that a server is in use may say that it is needed for longer."""
@@ -53,9 +53,9 @@ class SessionsHandler(_ServerHandler):
         _, sessions, _ = self.found(user_name, "")
         own = self.has(_OWN, user_name) or self.has("read:servers", user_name)
         leases = sessions.leases(user_name) if sessions is not None else []
-        seen = [lease for lease in leases if own or self.may(_READ, lease.workspace)]
+        seen = [lease for lease in leases if own or self.may(Action.READ, lease.workspace)]
         if not own and not seen:
-            raise self.forbidden(f"the scope read:servers!user={user_name}, or {_READ} of the workspace")
+            raise self.forbidden(f"the scope read:servers!user={user_name}, or {Action.READ} of the workspace")
         self.answer({"sessions": [session_json(lease, sessions) for lease in seen if sessions is not None]})
 
 
@@ -73,10 +73,10 @@ class ExtendHandler(_ServerHandler):
         allowed = (
             self.has(_OWN, user_name)
             or self.has("servers", user_name, server)
-            or (lease is not None and self.may(_MANAGE, lease.workspace))
+            or (lease is not None and self.may(Action.MANAGE, lease.workspace))
         )
         if not allowed:
-            raise self.forbidden(f"the scope {_OWN}!user={user_name}, or {_MANAGE} of the workspace")
+            raise self.forbidden(f"the scope {_OWN}!user={user_name}, or {Action.MANAGE} of the workspace")
         if sessions is None or lease is None:
             raise NotFoundError("The server does not run.", "Start it.")
         asked = self.body(_Extend).by
@@ -90,9 +90,9 @@ class StopHandler(_ServerHandler):
         """204 once it has stopped; 202 where JupyterHub cannot stop it just now, and will as soon as it can."""
         server = server_name or ""
         _, sessions, lease = self.found(user_name, server)
-        managed = lease is not None and self.may(_MANAGE, lease.workspace)
+        managed = lease is not None and self.may(Action.MANAGE, lease.workspace)
         if not (managed or self.has("delete:servers", user_name, server)):
-            raise self.forbidden(f"the scope {_MANAGE} of the workspace")
+            raise self.forbidden(f"the scope {Action.MANAGE} of the workspace")
         if sessions is None or lease is None:
             raise NotFoundError("The server does not run.")
         if self.is_self(user_name):
