@@ -125,9 +125,10 @@ def _entries() -> list[str]:
         *(
             f"dn: uid={name},{PEOPLE}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n"
             f"mail: {name}@cs.example.edu\nemployeeType: student\nuserPassword: {PASSWORD}"
+            # The overlay writes memberOf when a group changes, not when slapadd loads it.
+            + "".join(f"\nmemberOf: cn={group},{GROUPS}" for group, names in MEMBERS.items() if name in names)
             for name in people
         ),
-        # The overlay writes memberOf when a group changes, not when slapadd loads it.
         *(
             f"dn: cn={group},{GROUPS}\nobjectClass: groupOfNames\ncn: {group}\n"
             + "\n".join(f"member: uid={name},{PEOPLE}" for name in names)
