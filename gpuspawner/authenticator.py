@@ -14,6 +14,7 @@ from jupyterhub.auth import Authenticator, PAMAuthenticator
 from jupyterhub.user import User
 from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import object_session
+from tornado.httpclient import HTTPClientError
 
 from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
@@ -194,8 +195,15 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         return super().delete_user(user)
 
     async def refresh_user(self, user: User, handler: Any = None) -> Any:
-        """Refresh as the base does; memberships follow what it found out, and the calendar in any case."""
-        model = await maybe_future(super().refresh_user(user, handler))
+        """Refresh as the base does; memberships follow what it found out, and the calendar in any case.
+
+        A provider that cannot be reached has found out nothing, and whoever is logged in goes on.
+        """
+        try:
+            model = await maybe_future(super().refresh_user(user, handler))
+        except (OSError, HTTPClientError) as error:
+            self.log.warning("The login of %s could not be refreshed and counts as it was: %s", user.name, error)
+            model = True
         found = model if isinstance(model, dict) else {}
         unix = await self._unix_claims(user.name)
         claims = claims_of(found, self._profile()) | unix

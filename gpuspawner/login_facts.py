@@ -22,11 +22,13 @@ ENTRY_POINTS = "jupyterhub.authenticators"
 
 _BASE = "jupyterhub.auth.Authenticator"
 _PAM = "jupyterhub.auth.PAMAuthenticator"
-# Those whose authenticate() says a name and at most groups.
+_HEADERS = "gpuspawner.logins.trusted_header.TrustedHeaderAuthenticator"
+# Those whose authenticate() says a name and at most groups, or headers that are configured.
 _WITHOUT_CLAIMS = {
     "firstuseauthenticator.firstuseauthenticator.FirstUseAuthenticator",
     "jupyterhub.auth.DummyAuthenticator",
     "jupyterhub.auth.NullAuthenticator",
+    _HEADERS,
     _PAM,
     "jupyterhub.authenticators.shared.SharedPasswordAuthenticator",
     "nativeauthenticator.nativeauthenticator.NativeAuthenticator",
@@ -77,6 +79,8 @@ def expected_of(
     if configured(kind, c, "post_auth_hook") is None and decides in _WITHOUT_CLAIMS:
         groups = decides == _PAM or configured(kind, c, "manage_groups")
         claims = frozenset({"groups"} if groups else ())
+        if decides == _HEADERS:
+            claims |= configured(kind, c, "claim_headers").keys()
     return Expected(claims, normalize, day, rosters)
 
 

@@ -1,8 +1,8 @@
 """An OpenID Connect provider on loopback, the authenticators that log in at it, and people who do."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from html import unescape
 from typing import Any
 
@@ -17,8 +17,9 @@ CLIENT = {"client_id": "the-hub", "client_secret": "secret-of-the-hub"}
 class IdentityProvider:
     """A running provider; what it says of people can be changed at any time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, stop: Callable[[], None]) -> None:
         self.url = url
+        self.stop = stop
 
     async def says(self, name: str, **claims: Any) -> None:
         """From now on the provider says this of a person."""
@@ -74,8 +75,9 @@ class IdentityProvider:
 @contextmanager
 def identity_provider() -> Iterator[IdentityProvider]:
     """A provider of its own, in a thread: `oidc-provider-mock`, which is Authlib's OpenID Connect server."""
-    with oidc_provider_mock.run_server_in_thread() as server:
-        yield IdentityProvider(f"http://localhost:{server.server_port}")
+    with ExitStack() as running:
+        server = running.enter_context(oidc_provider_mock.run_server_in_thread())
+        yield IdentityProvider(f"http://localhost:{server.server_port}", running.close)
 
 
 async def log_in_at_the_provider(person: Person, name: str) -> aiohttp.ClientResponse:

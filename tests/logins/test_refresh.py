@@ -66,6 +66,32 @@ async def test_revoked_tokens_ask_for_a_new_login_and_remove_nothing(logged_in, 
     assert hub.groups("ada") == {"everyone", "vision"}
 
 
+async def test_a_provider_that_cannot_be_reached_changes_nothing(logged_in, provider):
+    hub, person = logged_in
+    provider.stop()
+    old(hub, "ada")
+    assert (await person.get("home", allow_redirects=False)).status == 200
+    assert hub.groups("ada") == {"everyone", "course"}
+
+
+async def test_groups_that_the_hub_takes_over_from_the_provider_stand_beside_the_workspaces(
+    start_hub, provider, stored_logins
+):
+    await provider.says("ada", groups=["course", "chess"])
+    login = provider.generic(manage_groups=True, auth_state_groups_key="oauth_user.groups", **stored_logins)
+    hub = await start_hub(
+        {**login, "GPUSpawner": {"workspaces": BY_GROUP}}, authenticator=with_workspaces("generic-oauth")
+    )
+    person = hub.person()
+    await log_in_at_the_provider(person, "ada")
+    assert hub.groups("ada") == {"everyone", "course", "chess"}
+
+    await provider.says("ada", groups=["vision-lab", "chess"])
+    old(hub, "ada")
+    await person.get("home")
+    assert hub.groups("ada") == {"everyone", "vision", "vision-lab", "chess"}
+
+
 async def test_a_hub_that_keeps_no_logins_changes_nothing_until_the_next_one(start_hub, provider):
     await provider.says("ada", groups=["course"])
     hub = await start_hub(

@@ -9,7 +9,9 @@ from multidict import CIMultiDict
 from traitlets.config import Config
 
 from gpuspawner.authenticator import with_workspaces
+from gpuspawner.config import load_settings
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.login_facts import notices_of
 from gpuspawner.logins.trusted_header import TrustedHeaderAuthenticator, values_of
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -218,6 +220,22 @@ def test_a_configuration_that_would_trust_anybody_or_nobody_stops_the_hub(traits
         with_workspaces(TrustedHeaderAuthenticator)(config=config)
     assert f"c.TrustedHeaderAuthenticator.{told}" in str(error.value)
     assert "hunter2" not in str(error.value)
+
+
+def test_a_rule_over_a_header_that_is_not_read_is_told_at_the_start():
+    section = Config(
+        {
+            "workspaces": {
+                "course": {"members": [{"claim": "isMemberOf", "equals": COURSE}]},
+                "staff": {"members": [{"claim": "affiliation", "equals": "staff@ucsd.edu"}]},
+            }
+        }
+    )
+    login = {"proxy_secrets": [SECRET], "claim_headers": {"isMemberOf": "X-Is-Member-Of"}}
+    config = Config({"TrustedHeaderAuthenticator": login, "GPUSpawner": section})
+    told = list(notices_of(load_settings(section), with_workspaces("trusted-header"), config, {}))
+    assert len(told) == 1
+    assert told[0].startswith("c.GPUSpawner.workspaces['staff'].members[0]")
 
 
 def test_the_entry_point_names_it():
