@@ -66,7 +66,8 @@ class ProfileOffer:
 
     ``gpus`` is what any one of the classes allows, 0 included where the profile runs without a GPU. ``gpu_class`` is
     the class to begin with, empty for none. ``reason`` says why not even the smallest launch is possible now.
-    ``availability`` is that of a launch without GPU, where the profile has one.
+    ``availability`` is that of a launch without GPU, where the profile has one. ``images`` are the patterns of images
+    that may be named instead of ``image``; empty where there is no choice.
     """
 
     name: str
@@ -81,6 +82,8 @@ class ProfileOffer:
     gpu_class: str
     reason: str
     availability: Availability | None = None
+    image: str = ""
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,8 @@ class _Desk:
             gpu_class=_first_choice(classes, gpus.default) if gpus.default else "",
             reason=no_gpus or no_cpu or no_memory or no_runtime,
             availability=self.availability.get((self.workspace.name, profile.name, "")),
+            image=profile.image,
+            images=tuple(dict.fromkeys((*profile.images, *self.limits.images))),
         )
 
     def _caps(self, key: str, unit: "_Unit[N]") -> list[_Cap]:

@@ -136,6 +136,8 @@ def _profile_json(offer: ProfileOffer) -> dict[str, Any]:
         "reason": offer.reason,
         **{key: _bounds_json(getattr(offer, key)) for key in amounts},
         "gpu_classes": [_class_json(one) for one in offer.gpu_classes],
+        "image": offer.image,
+        "images": list(offer.images),
     }
 
 

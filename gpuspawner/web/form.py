@@ -27,6 +27,7 @@ from gpuspawner.web.offers import (
     memory_unit,
     profiles_of,
     room,
+    said_images,
 )
 from gpuspawner.web.options import ANY, NO_GPU
 from gpuspawner.web.static_files import static_url
@@ -74,6 +75,7 @@ def render_form(
         },
         costs=costs,
         amounts=_amounts(memory),
+        images=said_images(sorted({glob for profile in profiles_of(offers) for glob in profile.images})),
         server=server,
         style=static_url(base_url, "launch.css"),
         script=static_url(base_url, "launch.js"),
@@ -94,12 +96,14 @@ def describe_launch(request: LaunchRequest, catalog: Catalog) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """What the form begins with. ``gpu_class`` and ``amounts``, in the form's units, hold what was chosen before."""
+    """What the form begins with. ``gpu_class``, ``image`` and ``amounts``, in the form's units, hold what was chosen
+    before."""
 
     workspace: str
     profile: str
     gpu_class: str
     amounts: Mapping[str, str]
+    image: str = ""
 
 
 def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], memory: Unit) -> _First:
@@ -115,7 +119,14 @@ def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], 
         "wait": _amount(initial.get("wait"), TypeAdapter(Seconds).validate_python, MINUTES),
     }
     gpu_class = _gpu_class(profile, initial)
-    return _First(workspace.name, profile.name, gpu_class, {key: value for key, value in amounts.items() if value})
+    image = initial.get("image")
+    return _First(
+        workspace.name,
+        profile.name,
+        gpu_class,
+        {key: value for key, value in amounts.items() if value},
+        image if isinstance(image, str) and image != profile.image else "",
+    )
 
 
 def _begin(offers: Sequence[Offered], wanted: Any) -> Offered | None:

@@ -25,6 +25,7 @@ __all__ = [
     "memory_unit",
     "profiles_of",
     "room",
+    "said_images",
 ]
 
 
@@ -91,6 +92,11 @@ def room(offer: ProfileOffer) -> str:
     }[offer.availability.state]
 
 
+def said_images(patterns: Sequence[str]) -> str:
+    """What an image's name must be like; empty where there is no choice."""
+    return f"Names like {' or '.join(patterns)}." if patterns else ""
+
+
 def counts_own_only(offers: Sequence[WorkspaceOffer]) -> bool:
     """Whether what is called free may be taken by somebody whose pods the hub does not see."""
     return any(one.free is not None and not one.exact for one in gpu_classes_of(offers))
@@ -136,6 +142,8 @@ def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> 
         "runtime": _bounds(profile.runtime, HOURS),
         "wait": _bounds(profile.wait, MINUTES),
         "gpuClasses": [_gpu_class(offer, workspace) for offer in profile.gpu_classes],
+        "image": profile.image if profile.images else "",
+        "images": said_images(profile.images),
     }
 
 

@@ -210,6 +210,22 @@ async def test_no_gpu_is_posted_as_such(page: Page, pages: Pages) -> None:
     assert "gpus" not in fields
 
 
+async def test_an_image_may_be_named_where_the_environment_offers_a_choice(page: Page, pages: Pages) -> None:
+    rapids = {**SECTION["profiles"]["rapids"], "images": ["quay.io/lab/*"]}
+    section = {**SECTION, "profiles": {**SECTION["profiles"], "rapids": rapids}}
+    await page.goto(pages.show("spawn.html", spawner_options_form=form(section, initial={"workspace": "cse151a"})))
+    image = page.get_by_label("Another image than the environment's own")
+    await expect(image).to_be_hidden()
+    await choose(page, "RAPIDS")
+    await expect(page.get_by_text("Names like quay.io/lab/*.")).to_be_visible()
+    await expect(image).to_have_attribute("placeholder", "rapids")
+    await image.fill("quay.io/lab/cuda:12")
+    await choose(page, "PyTorch")
+    await expect(image).to_be_hidden()
+    await choose(page, "RAPIDS")
+    assert (await posted(page, pages))["image"] == ["quay.io/lab/cuda:12"]
+
+
 async def test_the_last_choice_is_there_and_kept_per_profile(page: Page, pages: Pages) -> None:
     initial = {"workspace": "cse151a", "profile": "pytorch", "gpu_class": "medium", "gpus": "2", "memory": "16G"}
     await page.goto(pages.show("spawn.html", spawner_options_form=form(initial=initial)))

@@ -117,6 +117,17 @@ def test_without_javascript_the_untouched_form_launches_the_default() -> None:
     assert (request.cpu, request.memory, request.runtime) == (2, 8 * 10**9, 6 * 3600)
 
 
+def test_an_image_can_be_named_where_there_is_a_choice_and_the_last_one_is_kept() -> None:
+    assert "image" not in Fields(render()).posted(), "no environment has a choice"
+    profiles = {**SECTION["profiles"], "pytorch": {**SECTION["profiles"]["pytorch"], "images": "quay.io/lab/*"}}
+    settings = load_settings({**SECTION, "profiles": profiles})
+    page = Fields(render(settings, initial={"image": "quay.io/lab/x"}))
+    assert page.posted()["image"] == ["quay.io/lab/x"]
+    assert "Names like quay.io/lab/*." in page.texts
+    own = Fields(render(settings, initial={"image": SECTION["profiles"]["pytorch"]["image"]})).posted()
+    assert own["image"] == [""], "the environment's own image is no choice of its own"
+
+
 def test_without_javascript_a_profile_without_gpu_can_be_chosen() -> None:
     request = request_of(Fields(render()).posted(profile="writing"))
     assert (request.profile, request.gpus, request.gpu_classes) == ("writing", 0, ())

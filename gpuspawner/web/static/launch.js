@@ -58,7 +58,18 @@ function start(root, data) {
     for (const key of ["cpu", "memory", "runtime", "wait"]) {
       rows[key].show(profile[key], chosen.get(profile.name)?.[key]);
     }
+    showImage(profile);
     summarise();
+  }
+
+  function showImage(profile) {
+    const section = root.querySelector("[data-gs-image]");
+    if (!section) {
+      return;
+    }
+    section.hidden = section.disabled = !profile.images;
+    section.querySelector("input").placeholder = profile.image;
+    fill(section.querySelector("[data-gs-image-why]"), profile.images);
   }
 
   function showGpus(profile) {
