@@ -25,7 +25,7 @@ def loaded(example: str, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_there_is_one_for_each_kind() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
