@@ -30,7 +30,7 @@ from gpuspawner.leavers import follow_members, still_belongs
 from gpuspawner.membership_log import entry_of
 from gpuspawner.notices import Notices
 from gpuspawner.pod import HookError, Server, pod_name
-from gpuspawner.quote import costs_of
+from gpuspawner.quote import Costs, costs_of
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.server import CERTIFICATES_PATH
 from gpuspawner.sessions import Sessions
@@ -220,7 +220,9 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             availability=launcher.availability(settings, workspaces),
         )
         last_choice = refused.options if refused else self.user_options
-        costs = costs_of(self.user.name, workspaces, settings, launcher.accounts, launcher.now())
+        costs = Costs()
+        if await launcher.books.ready():
+            costs = costs_of(self.user.name, workspaces, settings, launcher.accounts, launcher.now())
         return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server, costs=costs)
 
     def run_pre_spawn_hook(self) -> Any:

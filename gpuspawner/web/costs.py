@@ -29,6 +29,7 @@ class CostPage(BaseHandler):  # type: ignore[misc]  # JupyterHub is untyped
         error, found, summary = None, None, ""
         try:
             request, settings = await spawner.request_for(options_from_form(fields))
+            await spawner.launcher.books.ready()
             found = estimate(request, settings, spawner.launcher.accounts, spawner.launcher.now())
             summary = describe_launch(request, settings.catalog)
         except LaunchError as refusal:

@@ -47,6 +47,7 @@ PURE = [
     "quote",
     "admission",
     "ledger.records",
+    "granting",
     "ledger.holds",
     "server",
     "labels",

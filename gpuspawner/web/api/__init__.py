@@ -5,6 +5,7 @@ from typing import Any
 from gpuspawner.web.api.activity import ActivityHandler
 from gpuspawner.web.api.costs import BalanceHandler, EstimateHandler
 from gpuspawner.web.api.explain import ExplainHandler
+from gpuspawner.web.api.grants import GrantHandler, GrantsHandler
 from gpuspawner.web.api.notices import NoticesHandler
 from gpuspawner.web.api.sessions import ExtendHandler, SessionsHandler, StopHandler
 from gpuspawner.web.api.version import VersionHandler
@@ -28,4 +29,6 @@ def api_handlers() -> list[tuple[str, type[Any]]]:
         (f"{_PREFIX}/estimate", EstimateHandler),
         (f"{_PREFIX}/explain", ExplainHandler),
         (f"{_PREFIX}/balance", BalanceHandler),
+        (f"{_PREFIX}/grants", GrantsHandler),
+        (f"{_PREFIX}/grants/([^/]+)", GrantHandler),
     ]

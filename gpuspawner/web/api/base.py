@@ -118,6 +118,13 @@ class ApiHandler(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
         launcher: Launcher = found
         return launcher
 
+    async def ready_launcher(self) -> "Launcher":
+        """The launcher, once it knows the balances. Raises ``UnavailableError``."""
+        launcher = self.launcher
+        if not await launcher.books.ready():
+            raise UnavailableError("The ledger has not answered yet.", "Ask again in a minute.")
+        return launcher
+
     def _any_user(self) -> Any:
         first = self.db.query(orm.User).first()
         return None if first is None else self.users[first]

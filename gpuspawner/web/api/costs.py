@@ -19,7 +19,7 @@ class EstimateHandler(ApiHandler):
         found = self.get_json_body()
         if found is not None and not isinstance(found, dict):
             raise BadBodyError("The body must be a JSON object.", "Send the options of a launch, or {}.")
-        launcher = self.launcher
+        launcher = await self.ready_launcher()
         request, settings = await spawner.request_for(found or {})
         self.answer(estimate(request, settings, launcher.accounts, launcher.now()).as_json())
 
@@ -30,7 +30,7 @@ class BalanceHandler(ApiHandler):
     async def get(self) -> None:
         """One's own balance in each of one's workspaces; of another member (``?user=``) in those one may read."""
         name = self.get_argument("user", None)
-        launcher = self.launcher
+        launcher = await self.ready_launcher()
         if name is None:
             if not hasattr(self.current_user, "spawner"):
                 raise ForbiddenError("A service has no budget of its own.", "Name a member: ?user=NAME.")

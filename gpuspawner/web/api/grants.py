@@ -1,0 +1,75 @@
+"""``/hub/api/gpuspawner/grants``: more for a member or a workspace, until a date, with a reason."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gpuspawner.granting import GrantRequest, grant_as_json, grant_of, say_grant
+from gpuspawner.ledger.records import Grant
+from gpuspawner.notices import Notice
+from gpuspawner.roles import Action
+from gpuspawner.web.api.base import ApiHandler, NotFoundError
+from gpuspawner.web.sessions import sessions_of
+
+if TYPE_CHECKING:
+    from gpuspawner.launcher import Launcher
+
+__all__ = ["GrantHandler", "GrantsHandler"]
+
+
+class GrantsHandler(ApiHandler):
+    """All grants that one may see, and new ones."""
+
+    async def get(self) -> None:
+        """Those of ``?workspace=`` and ``?user=``; with ``?over=0`` without those that are over."""
+        launcher = await self.ready_launcher()
+        space, user = self.get_argument("workspace", None), self.get_argument("user", None)
+        now = launcher.now() if self.get_argument("over", "1") == "0" else None
+        found = await launcher.store.grants(workspace=space, user=user, at=now)
+        own = [grant for grant in found if grant.user is not None and self.is_self(grant.user)]
+        seen = [grant for grant in found if grant in own or self.may(Action.READ, grant.workspace)]
+        if not seen and not (user is not None and self.is_self(user)):
+            self.require(Action.READ, space)
+        self.answer({"grants": [grant_as_json(grant) for grant in seen]})
+
+    async def post(self) -> None:
+        """See :class:`~gpuspawner.granting.GrantRequest`. One with the id of another grants nothing."""
+        asked = self.body(GrantRequest)
+        self.require(Action.ADMINISTER, asked.workspace)
+        launcher = await self.ready_launcher()
+        grant = grant_of(asked, launcher.settings, self.asker, launcher.now())
+        user = self.user_named(grant.user) if grant.user is not None else None
+        fresh = await launcher.store.grant(grant)
+        known = grant if fresh else await _grant(launcher, grant.id) or grant
+        launcher.accounts.grant(known)
+        if fresh:
+            self._tell(user, grant, launcher)
+        self.answer(grant_as_json(known), 201 if fresh else 200)
+
+    def _tell(self, user: Any, grant: Grant, launcher: "Launcher") -> None:
+        sessions = sessions_of(user) if user is not None else None
+        if sessions is not None and grant.user is not None:
+            sentence = say_grant(grant, launcher.settings, grant.at)
+            data = grant_as_json(grant)
+            notice = Notice(kind="grant", user=grant.user, sentence=sentence, at=grant.at, data=data, until=grant.until)
+            sessions.notices.tell(notice)
+
+
+class GrantHandler(ApiHandler):
+    """One grant."""
+
+    async def delete(self, grant_id: str) -> None:
+        """Revoke it: what has been spent of it stays paid, the rest is gone. Repeating it changes nothing."""
+        launcher = await self.ready_launcher()
+        grant = await _grant(launcher, grant_id)
+        self.require(Action.ADMINISTER, grant.workspace if grant is not None else None)
+        if grant is None:
+            raise NotFoundError("There is no such grant.", "See GET /hub/api/gpuspawner/grants.")
+        now = launcher.now()
+        if await launcher.store.revoke(grant_id, self.asker, now):
+            grant = replace(grant, revoked=now)
+            launcher.accounts.grant(grant)
+        self.answer(grant_as_json(grant))
+
+
+async def _grant(launcher: "Launcher", grant_id: str) -> Grant | None:
+    return next((one for one in await launcher.store.grants() if one.id == grant_id), None)
