@@ -1,13 +1,13 @@
 """JupyterHub's groups that hold the members, managers, auditors and administrators, kept as the rules say."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Any
 
 from jupyterhub import orm
 from sqlalchemy.orm import Session, selectinload
 
 from gpuspawner.config import Settings
-from gpuspawner.membership import Login, holds
+from gpuspawner.membership import Login, holds, names_in
 from gpuspawner.membership_log import because_of
 from gpuspawner.roles import ADMINISTRATORS, Role, group_of
 from gpuspawner.workspace import Workspace
@@ -29,17 +29,23 @@ def wanted_groups(settings: Settings, login: Login, groups: Collection[str]) -> 
 
     Members leave a workspace that has ended; its managers and auditors go on to see what was used.
     """
-    found = {
-        group_of(space.name, role)
+    sure, unsure = _verdicts(settings, login)
+    return sure | unsure.intersection(groups)
+
+
+def _verdicts(settings: Settings, login: Login) -> tuple[frozenset[str], frozenset[str]]:
+    """The groups a login belongs in, and those of which the rules cannot tell now."""
+    verdicts = {
+        group_of(space.name, role): space.stands(role, login)
         for space in settings.workspaces.values()
         for role in _IN_WORKSPACES
-        if (role is not Role.MEMBER or space.ends is None or login.day <= space.ends)
-        and has_role(space, role, login, groups)
+        if role is not Role.MEMBER or space.ends is None or login.day <= space.ends
     }
-    verdict = holds(settings.administrators, Role.ADMINISTRATOR, login)
-    if ADMINISTRATORS in groups if verdict is None else verdict:
-        found.add(ADMINISTRATORS)
-    return frozenset(found)
+    verdicts[ADMINISTRATORS] = holds(settings.administrators, Role.ADMINISTRATOR, login)
+    return (
+        frozenset(group for group, verdict in verdicts.items() if verdict),
+        frozenset(group for group, verdict in verdicts.items() if verdict is None),
+    )
 
 
 class Groups:
@@ -93,8 +99,15 @@ class Groups:
             role.groups = [orm.Group.find(db, name) or orm.Group(name=name) for name in spec["groups"]]
         db.commit()
 
-    def _wrong(
-        self, held: Mapping[str, Collection[str]], login_of: Callable[[str], Login]
-    ) -> dict[str, frozenset[str]]:
-        wanted = {user: wanted_groups(self._settings, login_of(user), groups) for user, groups in held.items()}
-        return {user: groups for user, groups in wanted.items() if groups != self.names & set(held[user])}
+    def _wrong(self, held: Mapping[str, Set[str]], login_of: Callable[[str], Login]) -> dict[str, frozenset[str]]:
+        """Most users are named nowhere and nothing is known of them: of all those the rules say the same."""
+        nobody = login_of("")
+        sure, unsure = _verdicts(self._settings, nobody)
+        named = {name for _, _, rules in self._settings.rules() for name in names_in(rules)}
+        named.update(name for roster in nobody.rosters.values() for name in roster.by_user)
+        wanted = {}
+        for user, groups in held.items():
+            login = login_of(user)
+            alike = user not in named and login.addresses == nobody.addresses and login.claims == nobody.claims
+            wanted[user] = sure | unsure & groups if alike else wanted_groups(self._settings, login, groups)
+        return {user: groups for user, groups in wanted.items() if groups != self.names & held[user]}

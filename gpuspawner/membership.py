@@ -29,6 +29,7 @@ __all__ = [
     "any_of",
     "counting",
     "holds",
+    "names_in",
     "rosters_in",
 ]
 
@@ -322,6 +323,15 @@ def holds(rules: Iterable[Rule], role: Role, login: Login) -> Verdict:
 def counting(members: Iterable[Rule], role: Role, login: Login) -> Verdict:
     """Whether a roster among the rules of the members says in so many words that this login has a role."""
     return any_of(_gives(rule, role, login) for rule in members)
+
+
+def names_in(rules: Iterable[Rule]) -> Iterator[str]:
+    """The user names in some rules; ``"*"`` as well."""
+    for rule in rules:
+        if isinstance(rule, str):
+            yield rule
+        else:
+            yield from names_in(rule.inner())
 
 
 def rosters_in(rules: Iterable[Rule]) -> Iterator[str]:
