@@ -137,8 +137,9 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             self.workspace_log.watch(app.db)
             self._groups.reconcile(app.db, self.workspace_login, "start")
             self._groups.give_roles(app.db, self._managed_roles)
-            if self.workspace_rosters:
-                with suppress(RuntimeError):  # no loop: nobody is being served
+            with suppress(RuntimeError):  # no loop: nobody is being served
+                asyncio.get_running_loop().call_soon(_begin_launcher, app)
+                if self.workspace_rosters:
                     self._watching = asyncio.get_running_loop().create_task(self._watch_rosters())
         return [*mend_handlers(super().get_handlers(app)), *group_handlers()]
 
@@ -280,6 +281,13 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
     def _fill(self, user: orm.User, wanted: frozenset[str], cause: str) -> None:
         db: Any = object_session(user)
         self._groups.fill(user, wanted, db, cause)
+
+
+def _begin_launcher(app: Any) -> None:
+    """Have cluster and ledger read as soon as the hub is up: what a hub before it left is not to wait for a member."""
+    anybody = app.db.query(orm.User).first()
+    if anybody is not None:
+        getattr(app.users[anybody].spawner, "launcher", None)
 
 
 def claims_of(model: Mapping[str, Any], profile: str | None = None) -> dict[str, Any]:
