@@ -295,6 +295,26 @@ class Accounts:
             and _counts(budget, entry.day, first)
         )
 
+    def users_of(self, workspace: str) -> set[str]:
+        """Whose open sessions the budgets of a workspace pay."""
+        return {one.session.user for one in self._open.values() if one.session.workspace == workspace}
+
+    def running_down(self, now: datetime) -> Iterator[tuple[str, str | None, int, Account]]:
+        """Every account that sessions cost something now: workspace, user (None: the pool), what was really used in
+        this period (see :meth:`so_far`), and the balance."""
+        accrued: dict[_Key, int] = defaultdict(int)
+        for entry in self._open.values():
+            day, workspace = entry.day, entry.session.workspace
+            budget = self._workspaces[workspace].budget if day is not None else None
+            if budget is None or day is None or not _counts(budget, day, first_day(budget, now, self._timezone)):
+                continue
+            for user in (entry.session.user, None):
+                accrued[workspace, user] += entry.accrued(now)
+        for (workspace, user), amount in accrued.items():
+            account = self._account((workspace, user), now, now)
+            if account is not None:
+                yield workspace, user, account.spent + amount, account
+
     def when(self, workspace: str, user: str | None, cost: int, now: datetime) -> datetime | None:
         """When so much will be left of one account if nothing else is spent and no hold ends; None: never."""
         budget = self._workspaces[workspace].budget

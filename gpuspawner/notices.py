@@ -38,6 +38,8 @@ class Notice:
     user, server
         Whom it concerns, and which of their servers; ``server`` is ``""`` for the default one and for notices that
         concern none.
+    about
+        What else it concerns, such as a workspace.
     at
         When it was said.
     sentence
@@ -53,6 +55,7 @@ class Notice:
     sentence: str
     at: datetime
     server: str = ""
+    about: str = ""
     level: Level = Level.INFO
     data: Mapping[str, Any] = field(default_factory=dict)
     until: datetime | None = None
@@ -85,7 +88,7 @@ Hook = Callable[[Notice], Any]
 class Notices:
     """The notices of the whole hub, in memory: what still holds after a restart is said again by who knows it.
 
-    Of one kind about one server there is one notice, the last.
+    Of one kind about one server, or whatever else it is about, there is one notice, the last.
 
     Parameters
     ----------
@@ -102,11 +105,12 @@ class Notices:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, notice: Notice, *, quietly: bool = False) -> None:
-        """Say something, in place of what was said of the same kind about the same server.
+        """Say something, in place of what was said of the same kind about the same.
 
         ``quietly`` leaves the hook out: for what was sent before the hub restarted.
         """
-        self._remove(notice.user, lambda old: (old.kind, old.server) == (notice.kind, notice.server))
+        said = notice.kind, notice.server, notice.about
+        self._remove(notice.user, lambda old: (old.kind, old.server, old.about) == said)
         self._standing.setdefault(notice.user, deque(maxlen=_KEPT)).append(notice)
         self._pass_on(notice.user, notice)
         if self._hook is not None and not quietly:
@@ -114,9 +118,10 @@ class Notices:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def withdraw(self, user: str, server: str, *kinds: str) -> None:
-        """What was said of these kinds (of all, without any) about a server no longer holds."""
-        for notice in self._remove(user, lambda old: old.server == server and (not kinds or old.kind in kinds)):
+    def withdraw(self, user: str, server: str, kind: str | None = None, *, about: str = "") -> None:
+        """What was said of a kind, or of any, about a server no longer holds."""
+        gone = self._remove(user, lambda old: (old.server, old.about) == (server, about) and kind in (None, old.kind))
+        for notice in gone:
             self._pass_on(user, Withdrawn(notice.id))
 
     def of(self, user: str) -> list[Notice]:

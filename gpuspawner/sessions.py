@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gpuspawner.budget_warnings import BudgetWarnings
 from gpuspawner.cluster.client import ApiError, Client, UnreachableError
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
+from gpuspawner.extensions import Extensions
 from gpuspawner.labels import ENDED_BY, ENDS, LAUNCH, PROFILE_LABEL, SERVER, USER, WARNED
 from gpuspawner.lease import (
     RUNTIME_END,
@@ -29,9 +31,9 @@ from gpuspawner.lease import (
     runtime_end,
     warned_text,
 )
-from gpuspawner.notices import Level, Notice, Notices
+from gpuspawner.notices import Notices
 from gpuspawner.pod import held_of, pod_name
-from gpuspawner.quantity import format_duration
+from gpuspawner.session_notices import ENDS_SOON, ends_soon, has_ended, was_extended
 
 __all__ = ["Sessions", "Stop"]
 
@@ -45,7 +47,6 @@ _LONGEST_NAP = 60.0
 """Seconds after which the clock is looked at again in any case: the time of day may be set anew."""
 _PATIENCE = 5.0
 _RETRY = timedelta(seconds=10)
-ENDS_SOON = "ends-soon"
 LEFT_END = "left"
 LEAVERS_GRACE = timedelta(minutes=5)
 
@@ -61,7 +62,12 @@ class Sessions:
         How a server is stopped: through JupyterHub, so that its pages know.
     belongs
         Whether a user may still launch in a workspace.
+    extensions
+        What extensions cost and whether budgets cover them; without it they are free.
     """
+
+    budgets: BudgetWarnings
+    """The warnings of budgets that run low, which go by the same notices."""
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class Sessions:
         stop: Stop,
         notices: Notices,
         belongs: Callable[[str, str], bool] = lambda user, workspace: True,
+        extensions: Extensions | None = None,
     ) -> None:
         self.settings = settings
         self.notices = notices
@@ -81,6 +88,7 @@ class Sessions:
         self._clock = clock
         self._stop = stop
         self._belongs = belongs
+        self._extensions = extensions
         self._followed: set[Key] = set()
         self._planned: dict[Key, dict[str, PlannedEnd]] = defaultdict(dict)
         self._warned: dict[str, dict[str, tuple[datetime, int]]] = defaultdict(dict)
@@ -93,9 +101,10 @@ class Sessions:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unlisten = view.on_pod(self._pod_changed)
 
-    def begin(self) -> None:
-        """Look after whatever is followed; needs a running loop."""
-        self._background(self._run())
+    def begin(self, *further: Coroutine[Any, Any, Any]) -> None:
+        """Look after whatever is followed, and do ``further`` work beside it; needs a running loop."""
+        for work in (self._run(), *further):
+            self._background(work)
 
     async def close(self) -> None:
         """Stop looking; servers go on."""
@@ -141,10 +150,17 @@ class Sessions:
         return sorted((runtime, *self._planned.get(lease.key, {}).values()), key=lambda end: end.at)
 
     def extendable_by(self, lease: Lease) -> int:
-        """The seconds by which a server can be extended now, by its profile and its workspace."""
-        longest = self._longest(lease)
-        most = lease.longest if longest is None else min(lease.longest, longest)
-        return max(0, most - lease.runtime)
+        """The seconds by which a server can be extended now: by its profile, its workspace, and what budgets cover."""
+        longest, pod = self._longest(lease), self._pod(lease.key)
+        most = max(0, min(lease.longest, lease.longest if longest is None else longest) - lease.runtime)
+        if self._extensions is None or pod is None or not most:
+            return most
+        return self._extensions.affordable(pod, lease, most)
+
+    def cost_of_extension(self, lease: Lease, seconds: int) -> int:
+        """Micro-units that so many seconds more cost at most."""
+        pod = self._pod(lease.key)
+        return 0 if self._extensions is None or pod is None else self._extensions.cost(pod, lease, seconds)
 
     def members_changed(self, user: str) -> None:
         """A user has joined or left workspaces, whose running servers may have to end (``leavers``)."""
@@ -199,36 +215,34 @@ class Sessions:
                 longest=self._longest(lease),
                 within=space.title if space else lease.workspace,
             )
-            try:
-                await self._annotate(lease.key, {ENDS: ends.astimezone(UTC).isoformat(timespec="seconds")})
-            except (ApiError, UnreachableError, TimeoutError) as error:
-                raise ExtensionError(
-                    "Kubernetes did not take it.", "Try again in a moment; until then the end stays as it was."
-                ) from error
+            await self._give_time(lease, ends, seconds, by or user)
             self._look_soon(lease.key)
             extended = self.lease(user, server) or replace(lease, ends=ends)
-        self.notices.tell(self._extended(extended, seconds, by), quietly=by in ("", user))
+        self.notices.tell(was_extended(extended, seconds, by, self._clock()), quietly=by in ("", user))
         return extended
 
     async def note(self, user: str, server: str, annotations: Mapping[str, str | None]) -> None:
         """Annotate the pod of a running server, or take annotations away (None); a failure is only logged."""
         await self._note((user, server), annotations)
 
+    async def _give_time(self, lease: Lease, ends: datetime, seconds: int, by: str) -> None:
+        """First hold what it costs, then have the pod carry its new end: after a crash in between nothing is lost."""
+        pod = self._pod(lease.key)
+        held = None
+        if self._extensions is not None and pod is not None:
+            held = await self._extensions.hold(pod, lease, seconds, by)
+        try:
+            await self._annotate(lease.key, {ENDS: ends.astimezone(UTC).isoformat(timespec="seconds")})
+        except (ApiError, UnreachableError, TimeoutError) as error:
+            if self._extensions is not None and held is not None:
+                await self._extensions.give_back(held, lease, by)
+            raise ExtensionError(
+                "Kubernetes did not take it.", "Try again in a moment; until then the end stays as it was."
+            ) from error
+
     def tell_ended(self, user: str, server: str, cause: LaunchError) -> None:
         """Have the hook and whoever listens told why a server has ended; pages tell it by themselves."""
-        now = self._clock()
-        self.notices.tell(
-            Notice(
-                kind="ended",
-                user=user,
-                server=server,
-                at=now,
-                level=Level.WARNING,
-                sentence=f"{_named(server)} ended. {cause.reason} {cause.remedy}".rstrip(),
-                data={"cause": cause.code},
-                until=now,
-            )
-        )
+        self.notices.tell(has_ended(user, server, cause, self._clock()))
 
     def look(self) -> datetime | None:
         """Do what is due: warnings and ends. Returns when to look again; None where nothing will come."""
@@ -243,7 +257,7 @@ class Sessions:
 
     def _look_at(self, key: Key, now: datetime) -> datetime | None:
         pod = self._pod(key)
-        if pod is None or pod.ended or key in self._ending:
+        if pod is None or pod.over or pod.deleting or key in self._ending:
             return None
         wait = self._not_before.get(key)
         if wait is not None and now < wait:
@@ -299,44 +313,10 @@ class Sessions:
             return
         self._standing[lease.key] = end.kind, end.at, ahead
         told = lease.was_warned(end, ahead)
-        self.notices.tell(self._ends_soon(lease, end, ahead, now), quietly=told)
+        self.notices.tell(ends_soon(lease, end, ahead, now, self.extendable_by(lease)), quietly=told)
         if not told:
             self._warned[pod.uid][end.kind] = end.at, ahead
             self._background(self._note(lease.key, {WARNED + end.kind: warned_text(end, ahead)}))
-
-    def _ends_soon(self, lease: Lease, end: PlannedEnd, ahead: int, now: datetime) -> Notice:
-        at = end.at.astimezone(now.tzinfo)
-        left = max(1, round((end.at - now).total_seconds()))
-        minutes = f"{-(-left // 60)} min"
-        return Notice(
-            kind=ENDS_SOON,
-            user=lease.user,
-            server=lease.server,
-            at=now,
-            level=Level.DANGER if ahead <= 5 * 60 else Level.WARNING,
-            sentence=f"{_named(lease.server)} ends in {minutes}, at {at:%H:%M}: {end.warning}. {end.avert}".rstrip(),
-            data={
-                "ends": at.isoformat(timespec="seconds"),
-                "seconds": left,
-                "cause": end.kind,
-                "extendable_by": self.extendable_by(lease) if end.kind == RUNTIME_END else 0,
-            },
-            until=end.at,
-        )
-
-    def _extended(self, lease: Lease, seconds: int, by: str) -> Notice:
-        now = self._clock()
-        at = lease.ends.astimezone(now.tzinfo)
-        who = f" {by} has extended it." if by not in ("", lease.user) else ""
-        return Notice(
-            kind="extended",
-            user=lease.user,
-            server=lease.server,
-            at=now,
-            sentence=f"{_named(lease.server)} now runs until {at:%H:%M}, {format_duration(seconds)} longer.{who}",
-            data={"ends": at.isoformat(timespec="seconds"), "seconds": seconds, "by": by or lease.user},
-            until=now + timedelta(minutes=10),
-        )
 
     def _end(self, key: Key, cause: LaunchError) -> asyncio.Task[bool]:
         task = self._ending.get(key)
@@ -396,7 +376,7 @@ class Sessions:
             self._wake.set()
 
     def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
-        if gone or pod.ended:
+        if gone or pod.over:
             self._warned.pop(pod.uid, None)
         else:
             self._look_soon((pod.annotations.get(USER, ""), pod.annotations.get(SERVER, "")))
@@ -406,7 +386,7 @@ class Sessions:
 
     def _lease(self, pod: PodRecord) -> Lease | None:
         held = held_of(pod.annotations, self.settings)
-        if held is None or pod.ended:
+        if held is None or pod.over:
             return None
         lease = lease_of(
             pod.annotations,
@@ -430,7 +410,3 @@ class Sessions:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("Error in the background of the sessions", exc_info=task.exception())
-
-
-def _named(server: str) -> str:
-    return f"Your server {server}" if server else "Your server"

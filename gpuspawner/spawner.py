@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from types import MappingProxyType
@@ -24,11 +23,10 @@ from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
-from gpuspawner.idle_servers import begin_watch, report_variables, stop_or_downgrade
+from gpuspawner.hub_sessions import begin_sessions
+from gpuspawner.idle_servers import report_variables
 from gpuspawner.launcher import Launcher
-from gpuspawner.leavers import follow_members, still_belongs
 from gpuspawner.membership_log import entry_of
-from gpuspawner.notices import Notices
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.quote import Costs, costs_of
 from gpuspawner.request import LaunchRequest, parse_request
@@ -150,19 +148,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         shared: dict[str, Any] = self.user.settings
         sessions = shared.get(_SESSIONS)
         if sessions is None:
-            launcher = self.launcher
-            sessions = shared[_SESSIONS] = Sessions(
-                launcher.settings,
-                launcher.client,
-                launcher.view,
-                clock=launcher.now,
-                stop=partial(stop_or_downgrade, shared, lambda: self.sessions),
-                notices=Notices(self.notify_hook, launcher.now),
-                belongs=partial(still_belongs, shared),
-            )
-            sessions.begin()
-            follow_members(self.user.authenticator, sessions)
-            begin_watch(shared, launcher, sessions, self.user.db)
+            sessions = shared[_SESSIONS] = begin_sessions(shared, self.launcher, self.notify_hook)
         return sessions
 
     def _load_settings(self) -> Settings:

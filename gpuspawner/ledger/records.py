@@ -153,6 +153,8 @@ class Action(StrEnum):
     GRANT = "grant"
     REVOCATION = "revocation"
     DENIAL = "denial"
+    WARNING = "warning"
+    STOP = "stop"
     JOIN = "join"
     LEAVE = "leave"
     ROLE = "role"

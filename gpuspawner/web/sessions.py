@@ -14,7 +14,7 @@ from tornado.web import HTTPError, authenticated
 from gpuspawner.authenticator import current_workspaces
 from gpuspawner.lease import SHORTEST_EXTENSION, ExtensionError, Lease
 from gpuspawner.notices import Level, Notice
-from gpuspawner.quantity import format_duration
+from gpuspawner.quantity import format_duration, say_units
 from gpuspawner.schema import read_seconds
 from gpuspawner.sessions import Sessions
 
@@ -131,9 +131,13 @@ def _shown(user: Any, lease: Lease, sessions: Sessions) -> RunningServer:
         until=f"{day}{at:%H:%M}",
         left=format_duration(-(-left // 60) * 60),
         why=first.warning,
-        steps=tuple(steps),
+        steps=tuple((seconds, _priced(words, sessions.cost_of_extension(lease, seconds))) for seconds, words in steps),
         action=url_path_join(_base_url(user), "gpuspawner", "sessions", *where, "extend"),
     )
+
+
+def _priced(words: str, cost: int) -> str:
+    return f"{words} ({say_units(cost, up=True)})" if cost else words
 
 
 def notices_html(user: Any) -> str:

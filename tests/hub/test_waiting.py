@@ -6,12 +6,12 @@ Time is passed in: nothing here waits for a minute to pass.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import IMAGES, section
+from cluster import IMAGES, SECTION, section
 from test_launcher import SERVER, pods, request, settled
 
 from gpuspawner.cluster.events import Phase, Progress
@@ -126,6 +126,37 @@ async def test_a_launch_is_told_how_many_are_ahead_and_when_its_turn_comes(hall:
     hall.touch("eve")
     step = await told(third, lambda step: "ahead" not in step.message)
     assert "in about 1 h, by" in step.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "profiles": {
+                "pytorch": {
+                    **SECTION["profiles"]["pytorch"],
+                    "runtime": {"default": "1h", "max": "2h"},
+                    "extend_to": "6h",
+                }
+            }
+        }
+    ],
+)
+async def test_the_turn_comes_when_the_granted_time_is_over_and_moves_with_an_extension(hall: Hall) -> None:
+    first = await hall.begin("ada", runtime=3600)[0]
+    assert first.runtime == 6 * 3600
+    began = datetime.fromisoformat(first.started_at)
+    hall.launcher._clock = hall.launcher._room._clock = lambda: began.astimezone(UTC)
+    _, second = hall.begin("bob", runtime=1800)
+    assert "in about 1 h, by" in (await told(second, lambda step: step.phase is Phase.WAITING)).message
+
+    def extend(pod: dict[str, Any]) -> None:
+        pod["metadata"]["annotations"]["gpuspawner/ends"] = (began + timedelta(hours=3)).isoformat()
+
+    hall.engine.store.modify("pods", "default", "jupyter-ada", extend)
+    await hall.launcher.view.wait_for("default", "jupyter-ada", lambda pod: "gpuspawner/ends" in pod.annotations)
+    hall.touch("bob")
+    assert "in about 3 h, by" in (await told(second, says("about 3 h"))).message
 
 
 async def test_pods_of_others_that_wait_too_are_told_and_make_the_estimate_less_certain(hall: Hall) -> None:

@@ -401,3 +401,34 @@ def test_foreign_text_comes_out_without_control_characters_and_short(reason: str
 def test_plain_text_stays_within_its_limit(text: str) -> None:
     assert len(plain(text, 50)) <= 50
     assert "\n" not in plain(text)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "state", "code", "said"),
+    [
+        (
+            {"gpuspawner/limited-by": "budget"},
+            {"phase": "Failed", "reason": "DeadlineExceeded"},
+            "budget_used_up",
+            "budget",
+        ),
+        (
+            {"gpuspawner/limited-by": "budget", "gpuspawner/ends": "2026-11-21T11:00:00Z"},
+            {"phase": "Failed", "reason": "DeadlineExceeded"},
+            "runtime_limit",
+            "runtime limit",
+        ),
+        (
+            {"gpuspawner/ended-by": '{"code": "idle", "reason": "Nothing used it.", "remedy": ""}'},
+            {"phase": "Failed", "terminated": {"exitCode": 137, "reason": "Error"}},
+            "idle",
+            "Nothing used it.",
+        ),
+    ],
+)
+def test_what_the_hub_wrote_on_a_pod_says_why_it_ended(
+    annotations: dict[str, str], state: dict[str, Any], code: str, said: str
+) -> None:
+    cause = ended(pod(metadata={"annotations": annotations}, **state), ran=True)
+    assert cause.code == code
+    assert said in cause.reason
