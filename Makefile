@@ -25,7 +25,8 @@ lint: $(VENV)/.test
 
 # QUICK=1 takes under 3 minutes instead of 25; WRITE=1 renews docs/benchmarks.md. How long people wait in the demo: last.
 bench: $(VENV)/.test
-	$(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) $(if $(WRITE),--write)
+	@sh tools/need.sh postgresql
+	PYTHONPATH=tests/ledger $(BIN)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) $(if $(WRITE),--write)
 	$(if $(QUICK),,PYTHONPATH=tests/demo $(BIN)/python tests/benchmarks/waiting_times.py)
 
 screenshots: $(VENV)/.test

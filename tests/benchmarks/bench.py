@@ -10,8 +10,10 @@ import json
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 import form_timing
+import ledger_timing
 import report
 from scenarios import chosen
 
@@ -37,9 +39,15 @@ async def measure(options: argparse.Namespace) -> None:
                 options.results.write_text(json.dumps(results, indent=1))
             print(report.table(title, results.get(title, {})), flush=True)
     if not options.only or "form" in options.only:
-        results[form_timing.TITLE] = await form_timing.measure()
-        options.results.write_text(json.dumps(results, indent=1))
-        print(report.table(form_timing.TITLE, results[form_timing.TITLE]), flush=True)
+        _keep(form_timing.TITLE, await form_timing.measure(), results, options.results)
+    if "ledger" in (options.only or ("" if options.quick else "ledger")):
+        _keep(ledger_timing.TITLE, await ledger_timing.measure(), results, options.results)
+
+
+def _keep(title: str, figures: dict[str, dict[str, float]], results: dict[str, Any], file: Path) -> None:
+    results[title] = figures
+    file.write_text(json.dumps(results, indent=1))
+    print(report.table(title, figures), flush=True)
 
 
 def main() -> None:
@@ -48,7 +56,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--spawners", nargs="+", default=SPAWNERS, choices=CHOICES)
-    parser.add_argument("--only", nargs="+", help="words of the titles of scenarios, or 'form'")
+    parser.add_argument("--only", nargs="+", help="words of the titles of scenarios, 'form' or 'ledger'")
     parser.add_argument("--results", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()

@@ -27,7 +27,9 @@ def programs() -> Path:
 class RunningPostgres:
     """Starts with :meth:`start`; each :meth:`database` is new and empty. It may be stopped and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """``durable``: a commit is on the disk, as outside of tests."""
+        self._durable = durable
         self._programs = programs()
         self.folder = Path(tempfile.mkdtemp(prefix="gpuspawner-pg-"))
         # PostgreSQL refuses to run as root.
@@ -46,7 +48,8 @@ class RunningPostgres:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off -c max_connections=50"
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c max_connections=50"
+        options += "" if self._durable else " -c fsync=off"
         log = str(self.folder / "log")
         self._run("pg_ctl", "start", "--wait", "-D", self.data, "-l", log, "-o", options)
 
