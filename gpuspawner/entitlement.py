@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from gpuspawner.budget import Accounts
 from gpuspawner.catalog import GPUClass, Profile
 from gpuspawner.checks import day_of
 from gpuspawner.class_checks import ClassRoom
 from gpuspawner.config import Settings
 from gpuspawner.limits import Limits
+from gpuspawner.purse import Purse
 from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_gpus, say_servers
 from gpuspawner.request import profiles_of
 from gpuspawner.schema import Range
@@ -108,20 +110,29 @@ def entitlements(
     *,
     server: str = "",
     availability: Mapping[tuple[str, str, str], Availability] = MappingProxyType({}),
+    accounts: Accounts | None = None,
 ) -> tuple[WorkspaceOffer, ...]:
     """What a launch of ``server`` by this login may choose, in the order of the configuration.
 
     ``workspaces`` are the open workspaces of the login; ``availability`` goes by workspace, profile and GPU class, the
     last empty for none. What has no ``reason`` is admitted by
-    :func:`gpuspawner.admission.admit` within its bounds; what has one is refused.
+    :func:`gpuspawner.admission.admit` within its bounds, as far as its budgets in ``accounts`` cover all of it
+    together; what has one is refused.
     """
     others = [held for held in usage if held.key != (user, server)]
     names = [name for name in settings.workspaces if name in workspaces]
     default = DEFAULT_WORKSPACE if DEFAULT_WORKSPACE in names else next(iter(names), "")
     return tuple(
-        _Desk(user, settings.workspaces[name], settings, others, capacity, now, availability).offer(
-            default=name == default
-        )
+        _Desk(
+            user,
+            settings.workspaces[name],
+            settings,
+            others,
+            capacity,
+            now,
+            availability,
+            Purse.of(user, settings.workspaces[name], settings, accounts, now),
+        ).offer(default=name == default)
         for name in names
     )
 
@@ -171,7 +182,9 @@ class _Desk:
         capacity: Capacity,
         now: datetime,
         availability: Mapping[tuple[str, str, str], Availability],
+        purse: Purse | None,
     ) -> None:
+        self.purse = purse
         self.all_mine = [held for held in usage if held.user == user]
         self.mine = [held for held in self.all_mine if held.workspace == workspace.name]
         self.rooms = {
@@ -203,8 +216,12 @@ class _Desk:
         cpu, no_cpu = self._share(profile, profile.cpu, self._caps("cpu", _CORES), _CORES)
         memory, no_memory = self._share(profile, profile.memory, self._caps("memory", _BYTES), _BYTES)
         runtime, no_runtime = self._runtime(profile)
-        classes = self._classes(profile)
+        classes = self._classes(profile, runtime.min)
         gpus, no_gpus = self._gpus(profile, classes)
+        gpu_class = _first_choice(classes, gpus.default) if gpus.default else ""
+        if self.purse is not None and not no_runtime:
+            lasts = self.purse.lasts(gpu_class, gpus.default, cpu.default, runtime.default)
+            runtime = replace(runtime, default=max(runtime.min, lasts))
         patience = f"A launch of {profile.title} waits for at most {format_duration(profile.wait.max)}."
         return ProfileOffer(
             name=profile.name,
@@ -216,7 +233,7 @@ class _Desk:
             runtime=runtime,
             wait=Bounds(profile.wait.default, profile.wait.min, profile.wait.max, patience),
             gpu_classes=classes,
-            gpu_class=_first_choice(classes, gpus.default) if gpus.default else "",
+            gpu_class=gpu_class,
             reason=no_gpus or no_cpu or no_memory or no_runtime,
             availability=self.availability.get((self.workspace.name, profile.name, "")),
             image=profile.image,
@@ -277,10 +294,11 @@ class _Desk:
             return Bounds(wanted.default, wanted.min, wanted.max, why), f"{why} {needs}"
         return Bounds(min(wanted.default, most), wanted.min, most, why), ""
 
-    def _classes(self, profile: Profile) -> tuple[ClassOffer, ...]:
+    def _classes(self, profile: Profile, shortest: int) -> tuple[ClassOffer, ...]:
         if not profile.gpus.max:
             return ()
-        return tuple(self._class(profile, self.settings.catalog.gpu_classes[name]) for name in profile.gpu_classes)
+        classes = self.settings.catalog.gpu_classes
+        return tuple(self._class(profile, classes[name], shortest) for name in profile.gpu_classes)
 
     def _gpus(self, profile: Profile, classes: tuple[ClassOffer, ...]) -> tuple[Bounds[int], str]:
         """GPUs of any class, and why not even the fewest can be had."""
@@ -302,11 +320,14 @@ class _Desk:
             return Bounds(profile.gpus.default, profile.gpus.min, profile.gpus.max, why), why
         return Bounds(0, 0, 0, why), ""
 
-    def _class(self, profile: Profile, gpu_class: GPUClass) -> ClassOffer:
+    def _class(self, profile: Profile, gpu_class: GPUClass, shortest: int) -> ClassOffer:
         least = max(1, profile.gpus.min)
         most, why = profile.gpus.max, f"{profile.title} offers at most {say_gpus(profile.gpus.max)}."
         reason = ""
-        for left, sentence in (self.rooms[gpu_class.name].left(), *self._caps("gpus", _GPUS)):
+        caps = [self.rooms[gpu_class.name].left(), *self._caps("gpus", _GPUS)]
+        if self.purse is not None:
+            caps.append(self.purse.gpus(gpu_class.name, most, shortest))
+        for left, sentence in caps:
             if left < most:
                 most, why = int(left), sentence
             if left < least:

@@ -99,7 +99,7 @@ def explain(
         error = decision.refusal
     except LaunchError as refusal:
         error = refusal
-    offers = entitlements(user, open_now, settings, held, capacity, now, server=server)
+    offers = entitlements(user, open_now, settings, held, capacity, now, server=server, accounts=accounts)
     return Explanation(user, server, now, options, request, decision, error, offers)
 
 

@@ -195,6 +195,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         except LaunchError as error:
             raise HTTPError(500, "%s", error.sentence) from None
         workspaces = current_workspaces(self.user, launcher.now())
+        known = await launcher.books.ready()
         mine = entitlements(
             self.user.name,
             workspaces,
@@ -204,10 +205,11 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             launcher.now(),
             server=server,
             availability=launcher.availability(settings, workspaces),
+            accounts=launcher.accounts if known else None,
         )
         last_choice = refused.options if refused else self.user_options
         costs = Costs()
-        if await launcher.books.ready():
+        if known:
             costs = costs_of(self.user.name, workspaces, settings, launcher.accounts, launcher.now())
         return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server, costs=costs)
 

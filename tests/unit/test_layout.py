@@ -45,6 +45,7 @@ PURE = [
     "estimate",
     "class_checks",
     "quote",
+    "purse",
     "admission",
     "ledger.records",
     "granting",

@@ -14,6 +14,7 @@ from spending import Gift, Launch
 from gpuspawner.admission import Granted, admit
 from gpuspawner.budget import Accounts
 from gpuspawner.config import Settings, load_settings
+from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import DeniedError
 from gpuspawner.estimate import balance_as_json, estimate
 from gpuspawner.pricing import MICRO, micro_of
@@ -283,3 +284,49 @@ def test_what_is_held_never_exceeds_what_is_left(
         classes = granted.gpu_classes
         assert granted.price.ceiling(classes, request.gpus, request.cpu, now, granted.request.runtime) <= granted.cost
         accounts.hold(Launch(str(index), granted.cost / MICRO, now, user, "lab"))
+
+
+def offered(settings: Settings, accounts: Accounts) -> Any:
+    (space,) = entitlements("ada", {"lab"}, settings, (), Capacity(), MONDAY, accounts=accounts)
+    return {profile.name: profile for profile in space.profiles}
+
+
+def test_the_form_offers_only_gpus_that_can_be_paid() -> None:
+    settings = hub()
+    pytorch = offered(settings, accounts_of(settings, spent(9.8)))["pytorch"]
+    reasons = {one.name: one.reason for one in pytorch.gpu_classes}
+    assert (reasons["small"], reasons["medium"]) == ("", "")
+    assert reasons["whole"] == (
+        "It costs 0.67 SU for 10 min. 0.2 of your 10 SU are left this week; it renews on 30 November."
+    )
+    assert {one.name: one.gpus.max for one in pytorch.gpu_classes}["small"] == 2
+    assert pytorch.gpu_class == "small"
+    assert pytorch.runtime.default == 24 * 60
+
+
+def test_with_nothing_left_the_form_begins_without_gpu() -> None:
+    settings = hub()
+    found = offered(settings, accounts_of(settings, spent(10)))
+    assert found["pytorch"].gpus.max == 0
+    assert (found["pytorch"].gpu_class, found["pytorch"].reason) == ("", "")
+    assert found["training"].reason.startswith("Medium: It costs 0.17 SU for 10 min.")
+    assert found["pytorch"].runtime.default == 6 * 3600
+
+
+@given(st.integers(0, 10 * MICRO), st.sampled_from(["refuse", "end"]), st.booleans())
+def test_what_is_offered_can_be_paid_at_least_for_the_shortest_time(
+    used: int, when_used_up: str, off_peak: bool
+) -> None:
+    hours = {"hours": "11:50-12:05", "rate": 0.3} if off_peak else None
+    settings = hub({"per_member": 10, "when_used_up": when_used_up}, off_peak=hours)
+    accounts = accounts_of(settings, spent(used / MICRO))
+    for profile in offered(settings, accounts).values():
+        for one in profile.gpu_classes:
+            options = {"workspace": "lab", "profile": profile.name, "gpu_class": one.name, "runtime": "10m"}
+            for gpus in (one.gpus.min, one.gpus.max):
+                request = ask(settings, {**options, "gpus": gpus}, now=MONDAY)
+                if one.reason:
+                    with pytest.raises(DeniedError):
+                        admit(request, settings, (), Capacity(), MONDAY, accounts)
+                else:
+                    admit(request, settings, (), Capacity(), MONDAY, accounts)
