@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from chromium import browser, page
 from hub_fixtures import engine, no_hub_in_the_environment, start_gpu_hub, start_hub
 from identity_provider import IdentityProvider, identity_provider
 
-__all__ = ["engine", "no_hub_in_the_environment", "start_gpu_hub", "start_hub"]
+__all__ = ["browser", "engine", "no_hub_in_the_environment", "page", "start_gpu_hub", "start_hub"]
 
 
 @pytest.fixture

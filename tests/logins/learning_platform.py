@@ -43,12 +43,15 @@ class LearningPlatform:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.signs_with = self.key
         self.url = ""
+        self.hub = URL()
         self.callback = ""
+        self.page = ""
         self.launches: dict[str, Mapping[str, Any]] = {}
 
-    def config(self, hub_port: int) -> dict[str, Mapping[str, Any]]:
-        """The sections of a hub on this port that this platform knows as a tool."""
-        self.callback = f"http://127.0.0.1:{hub_port}/hub/lti13/oauth_callback"
+    def config(self, hub_port: int, host: str = "127.0.0.1") -> dict[str, Mapping[str, Any]]:
+        """The sections of a hub on this port that this platform knows as a tool, at the address which browsers use."""
+        self.hub = URL.build(scheme="http", host=host, port=hub_port, path="/hub")
+        self.callback = str(self.hub / "lti13/oauth_callback")
         return {
             "LTI13Authenticator": {
                 "issuer": self.url,
@@ -96,11 +99,10 @@ class LearningPlatform:
             "id_token": jwt.encode(message, self.signs_with, algorithm="RS256", headers={"kid": KEY_ID}),
             "state": asked["state"],
         }
-        hidden = "".join(f'<input type="hidden" name="{name}" value="{escape(text)}">' for name, text in fields.items())
-        return f'<form method="post" action="{escape(asked["redirect_uri"])}">{hidden}</form>'
+        return _form(asked["redirect_uri"], fields) + "<script>document.forms[0].submit()</script>"
 
-    async def signed_page(self, person: Person, name: str, course: str, *roles: str) -> "SignedPage":
-        """Somebody clicks on the hub's link in a course: what the platform then makes their browser post to the hub."""
+    def link(self, name: str, course: str, *roles: str) -> dict[str, str]:
+        """The link to the hub as somebody sees it in a course: what it makes their browser post to the hub."""
         hint = f"launch-{len(self.launches)}"
         self.launches[hint] = {
             "sub": f"user-of-{name}",
@@ -109,17 +111,23 @@ class LearningPlatform:
             f"{CLAIM}/context": {"id": course, "label": f"CSE {course}", "type": [COURSE_OFFERING]},
             f"{CLAIM}/roles": list(roles),
         }
-        page = await person.session.post(
-            person.hub.url / "lti13/oauth_login",
-            data={
-                "iss": self.url,
-                "login_hint": f"user-of-{name}",
-                "lti_message_hint": hint,
-                "target_link_uri": str(person.hub.url / "home"),
-                "client_id": CLIENT_ID,
-                "lti_deployment_id": DEPLOYMENT,
-            },
-        )
+        return {
+            "iss": self.url,
+            "login_hint": f"user-of-{name}",
+            "lti_message_hint": hint,
+            "target_link_uri": str(self.hub / "home"),
+            "client_id": CLIENT_ID,
+            "lti_deployment_id": DEPLOYMENT,
+        }
+
+    def course_page(self, name: str, course: str, *roles: str) -> str:
+        """The address of a page of the course with a link to the hub, for a real browser."""
+        self.page = _form(str(self.hub / "lti13/oauth_login"), self.link(name, course, *roles), "Notebooks")
+        return f"{self.url}/course"
+
+    async def signed_page(self, person: Person, name: str, course: str, *roles: str) -> "SignedPage":
+        """Somebody clicks on the hub's link in a course: what the platform then makes their browser post to the hub."""
+        page = await person.session.post(self.hub / "lti13/oauth_login", data=self.link(name, course, *roles))
         assert page.status == 200, await words_of(page)
         assert str(page.url.origin()) == self.url
         return SignedPage(*form_of(await page.text(), page.url))
@@ -138,12 +146,21 @@ class SignedPage(NamedTuple):
     fields: dict[str, str]
 
 
+def _form(action: str, fields: Mapping[str, str], button: str = "") -> str:
+    hidden = "".join(f'<input type="hidden" name="{name}" value="{escape(text)}">' for name, text in fields.items())
+    click = f"<button>{button}</button>" if button else ""
+    target = ' target="_blank"' if button else ""
+    return f'<form method="post" action="{escape(action)}"{target}>{hidden}{click}</form>'
+
+
 def _handler_of(platform: LearningPlatform) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
             if asked.path == "/jwks":
                 self.answer("application/json", json.dumps(platform.public_keys()))
+            elif asked.path == "/course":
+                self.answer("text/html", platform.page)
             elif asked.path == "/authorize":
                 query = {name: values[0] for name, values in parse_qs(asked.query).items()}
                 self.answer("text/html", platform.authentication_response(query))

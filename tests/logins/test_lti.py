@@ -8,6 +8,8 @@ from learning_platform import ASSISTANT, CONTEXT_ID, INSTRUCTOR, LEARNER, ROLES,
 
 from gpuspawner.authenticator import current_workspaces, managed_workspaces, with_workspaces
 
+LTI13 = "ltiauthenticator.lti13.auth.LTI13Authenticator"
+
 
 def course(context):
     """A workspace for those who open the hub from this course; who teaches there manages it."""
@@ -32,7 +34,7 @@ async def hub(start_hub, platform):
             **platform.config(random_port()),
             "GPUSpawner": {"workspaces": {"cse151a": course("4711"), "math20c": course("4712")}},
         },
-        authenticator=with_workspaces("ltiauthenticator.lti13.auth.LTI13Authenticator"),
+        authenticator=with_workspaces(LTI13),
     )
 
 
@@ -94,6 +96,20 @@ async def test_an_old_page_of_the_platform_cannot_be_sent_again(hub, platform):
     page = await hub.person().session.post(sent.action, data=sent.fields)
     assert page.status == 400
     assert "state" in await words_of(page)
+
+
+async def test_a_browser_carries_it_through_between_two_sites(start_hub, platform, page):
+    config = platform.config(random_port(), host="localhost")  # to a browser another site than 127.0.0.1
+    hub = await start_hub(
+        {**config, "GPUSpawner": {"workspaces": {"cse151a": course("4711")}}}, authenticator=with_workspaces(LTI13)
+    )
+    await page.goto(platform.course_page("ada", "4711", LEARNER))
+    async with page.expect_popup() as popup:
+        await page.get_by_role("button", name="Notebooks").click()
+    tab = await popup.value
+    await tab.wait_for_url(str(platform.hub / "home"))
+    assert await tab.locator("#start").is_visible()
+    assert hub.groups("ada") == {"cse151a"}
 
 
 async def test_the_hub_tells_the_platform_how_to_install_it(hub):
