@@ -1,7 +1,7 @@
 """Past launches against a changed configuration: which of them it would have refused, whose, when, and why. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -59,22 +59,29 @@ class Replay:
         return {"launches": self.launches, "refused": [one.as_json() for one in self.refused]}
 
 
-def replay(sessions: Iterable[Session], settings: Settings, grants: Iterable[Grant] = ()) -> Replay:
+def replay(
+    sessions: Iterable[Session],
+    settings: Settings,
+    grants: Iterable[Grant] = (),
+    shown: Callable[[Session], bool] = lambda session: True,
+) -> Replay:
     """Let past launches happen again, in their order, under a configuration.
 
     Each asks for the workspace, the profile and the options of its time; what it then did not name takes the defaults
     of this configuration. One that is refused holds nothing and costs nothing; one that may start holds what this
     configuration holds for it until it really ended, and is charged by the rates of this configuration. Whether its
     user would still belong to the workspace is not asked, and what was free in the cluster then is not known.
+
+    All of them happen; those that are not ``shown`` are left out of what is told.
     """
     hub = _Hub(settings, grants)
-    refused = []
-    ordered = sorted(sessions, key=lambda session: (session.opened, session.id))
-    for session in ordered:
+    refused, launches = [], 0
+    for session in sorted(sessions, key=lambda session: (session.opened, session.id)):
         denial = hub.launch(session)
-        if denial is not None:
-            refused.append(denial)
-    return Replay(len(ordered), tuple(refused))
+        if shown(session):
+            launches += 1
+            refused += [denial] if denial is not None else []
+    return Replay(launches, tuple(refused))
 
 
 class _Hub:

@@ -75,7 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
     _add_explain(commands)
-    _add_ledger(commands)
+    which, period = _which_ledger(), _period()
+    _add_ledger(commands, which, period)
+    _add_simulate(commands, which, period)
     return parser
 
 
@@ -104,12 +106,8 @@ def _add_explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     explain.add_argument("--json", action="store_true", help="print the answer as the API gives it")
 
 
-def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    ledger = commands.add_parser(
-        "ledger",
-        help="what was used and charged, and the audit log: as tables, CSV or JSON; the care of its database",
-        description="Reads the ledger of a hub, which may go on running; by default that of ./jupyterhub_config.py.",
-    )
+def _which_ledger() -> argparse.ArgumentParser:
+    """Options that name a ledger."""
     of = argparse.ArgumentParser(add_help=False)
     which = of.add_argument_group("which ledger")
     which.add_argument(
@@ -117,6 +115,11 @@ def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     which.add_argument("--url", help="a ledger_url instead of the configuration's; ps shows its password")
     which.add_argument("--hub", help="a hub_name, or '*' for all hubs (default: of the configuration; all with --url)")
+    return of
+
+
+def _period() -> argparse.ArgumentParser:
+    """Options that choose rows of a ledger."""
     rows = argparse.ArgumentParser(add_help=False)
     rows.add_argument("--user", help="only of this user")
     rows.add_argument("--workspace", help="only of this workspace")
@@ -124,7 +127,38 @@ def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--since", metavar="TIME", help="from then on: 2026-09-21 or 2026-09-21T13:00, in the hub's time zone"
     )
     rows.add_argument("--until", metavar="TIME", help="before then")
+    return rows
 
+
+def _add_simulate(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    which: argparse.ArgumentParser,
+    period: argparse.ArgumentParser,
+) -> None:
+    simulate = commands.add_parser(
+        "simulate",
+        parents=[which, period],
+        help="which past launches a changed configuration would have refused",
+        description="Lets all launches in the ledger of a hub happen again under a changed configuration, and tells "
+        "which it would have refused, whose, when, and by which rule. Nothing is changed, and the hub may run "
+        "meanwhile. What was free in the cluster then is not known and does not count. "
+        "Exit status 0: none refused; 1: some; 2: the file or the ledger cannot be read.",
+    )
+    simulate.add_argument("new_config", metavar="NEW_CONFIG", help="the changed jupyterhub_config.py")
+    simulate.add_argument("--json", action="store_true", help="print every refused launch as JSON")
+    simulate.add_argument("--limit", type=int, default=50, help="name at most so many launches (default: %(default)s)")
+
+
+def _add_ledger(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    of: argparse.ArgumentParser,
+    rows: argparse.ArgumentParser,
+) -> None:
+    ledger = commands.add_parser(
+        "ledger",
+        help="what was used and charged, and the audit log: as tables, CSV or JSON; the care of its database",
+        description="Reads the ledger of a hub, which may go on running; by default that of ./jupyterhub_config.py.",
+    )
     actions = ledger.add_subparsers(dest="ledger_command", metavar="COMMAND", required=True)
     export = actions.add_parser("export", parents=[of, rows], help="every session, grant or entry, newest first")
     export.add_argument("what", choices=("sessions", "grants", "audit"))

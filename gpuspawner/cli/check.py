@@ -12,7 +12,7 @@ from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.workspace import Workspace
 
-__all__ = ["cannot_be_run", "load_config", "run"]
+__all__ = ["cannot_be_run", "inherited", "load_config", "run", "table"]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         config = load_config(path)
         section = section_of(config)
-        settings = load_settings(section, _inherited())
+        settings = load_settings(section, inherited())
     except ConfigurationError as error:
         print(*error.problems, sep="\n")
         print(f"{path}: {_count(len(error.problems), 'mistake')}.")
@@ -153,7 +153,7 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' if number > 1 else ''}" if number else ""
 
 
-def _inherited() -> list[str]:
+def inherited() -> list[str]:
     """Names that the section may hold beside our own: those of every JupyterHub spawner."""
     from gpuspawner.spawner import GPUSpawner
 

@@ -4,21 +4,15 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
-
-from gpuspawner.cli.check import load_config, table
+from gpuspawner.cli.check import table
 from gpuspawner.cli.errors import CommandError
+from gpuspawner.cli.ledger_database import Ledger, instant, ledger_of, reading
 from gpuspawner.cli.ledger_export import WRITERS, every, rows_of
-from gpuspawner.config import LEDGER_URL, section_of
-from gpuspawner.errors import ConfigurationError
 from gpuspawner.ledger import search
-from gpuspawner.ledger.database import Database
 from gpuspawner.ledger.errors import StoreUnavailableError
 from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, SessionFilter, Usage
 from gpuspawner.ledger.soundness import problems
@@ -27,18 +21,9 @@ from gpuspawner.quantity import say_units
 __all__ = ["run"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ledger:
-    """Which ledger is meant, whose rows of it, and where its days begin."""
-
-    database: Database
-    hub: str
-    timezone: tzinfo
-
-
 def run(options: argparse.Namespace) -> int:
     """Do what `options.ledger_command` says with the ledger of a hub's configuration, or of a URL."""
-    ledger = _ledger(options)
+    ledger = ledger_of(options)
     try:
         status: int = globals()[f"_{options.ledger_command}"](ledger, options)
     except StoreUnavailableError as error:
@@ -48,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-def _export(ledger: _Ledger, options: argparse.Namespace) -> int:
+def _export(ledger: Ledger, options: argparse.Namespace) -> int:
     """Every row of a kind, newest first, in CSV or JSON."""
-    with _reading(ledger) as connection, _output(options.output) as file:
+    with reading(ledger) as connection, _output(options.output) as file:
         found = rows_of(connection, options.what, _filters(ledger, options))
         count = WRITERS[options.format](file, options.what, found)
     if options.output:
@@ -58,9 +43,9 @@ def _export(ledger: _Ledger, options: argparse.Namespace) -> int:
     return 0
 
 
-def _usage(ledger: _Ledger, options: argparse.Namespace) -> int:
+def _usage(ledger: Ledger, options: argparse.Namespace) -> int:
     """What was used, summed up by user, workspace, profile, GPU class or hub."""
-    with _reading(ledger) as connection:
+    with reading(ledger) as connection:
         found = search.usage(connection, _filters(ledger, options), options.by)
     header = (options.by.upper().replace("_", " "), "SESSIONS", "HOURS", "GPU-HOURS", "CHARGED", "HELD")
     print(table(header, [_summed(one) for one in found]))
@@ -72,21 +57,21 @@ def _summed(one: Usage) -> tuple[str, ...]:
     return one.name or "none", str(one.sessions), hours, gpu_hours, say_units(one.charged), say_units(one.held)
 
 
-def _audit(ledger: _Ledger, options: argparse.Namespace) -> int:
+def _audit(ledger: Ledger, options: argparse.Namespace) -> int:
     """Who did what and when, the newest first."""
-    with _reading(ledger) as connection:
+    with reading(ledger) as connection:
         found = every(search.audit, connection, _audit_filters(ledger, options), options.limit)
         print(table(("TIME", "WHO", "WHAT", "WHOM", "WORKSPACE", "DETAILS"), [_told(one, ledger) for one in found]))
     return 0
 
 
-def _told(entry: AuditEntry, ledger: _Ledger) -> tuple[str, ...]:
+def _told(entry: AuditEntry, ledger: Ledger) -> tuple[str, ...]:
     details = ", ".join(f"{key}: {value}" for key, value in entry.details.items() if value is not None)
     when = entry.at.astimezone(ledger.timezone).isoformat(" ", "seconds")
     return when, entry.actor, entry.action, entry.user or "", entry.workspace or "", details
 
 
-def _migrate(ledger: _Ledger, options: argparse.Namespace) -> int:
+def _migrate(ledger: Ledger, options: argparse.Namespace) -> int:
     """Make the tables, or bring them to the newest version; a running hub does so, too, when it starts."""
     versions = ledger.database.migrate()
     if versions.found == versions.newest:
@@ -96,9 +81,9 @@ def _migrate(ledger: _Ledger, options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(ledger: _Ledger, options: argparse.Namespace) -> int:
+def _check(ledger: Ledger, options: argparse.Namespace) -> int:
     """Exit status 1 where the ledger is not whole."""
-    with _reading(ledger) as connection:
+    with reading(ledger) as connection:
         found = list(problems(connection, datetime.now(UTC)))
         hubs = search.usage(connection, SessionFilter(hub=EVERY_HUB), "hub") if not found else []
     for one in hubs:
@@ -106,36 +91,6 @@ def _check(ledger: _Ledger, options: argparse.Namespace) -> int:
         print(f"Hub {one.name}: {one.sessions} sessions, {say_units(one.charged)} charged{held}.")
     print(*(found or [f"{ledger.database.name}: whole."]), sep="\n")
     return 1 if found else 0
-
-
-def _ledger(options: argparse.Namespace) -> _Ledger:
-    try:
-        if options.url:
-            return _Ledger(Database(options.url), options.hub or EVERY_HUB, UTC)
-        section = section_of(load_config(Path(options.config)))
-        database = Database(section.get("ledger_url", LEDGER_URL))
-    except ConfigurationError as error:
-        raise CommandError("\n".join(error.problems), status=2) from error
-    hub = options.hub or section.get("hub_name", "jupyterhub")
-    return _Ledger(database, hub, ZoneInfo(section.get("timezone", "UTC")))
-
-
-@contextmanager
-def _reading(ledger: _Ledger) -> Iterator[Connection]:
-    """A ledger that is there and of the newest version; nothing is made or migrated to look at it."""
-    database = ledger.database
-    if database.is_sqlite and not (database.url.database and Path(database.url.database).is_file()):
-        raise CommandError(f"there is no file {database.url.database}. The hub makes it when it first starts.")
-    versions = database.versions()
-    if versions.found is None:
-        raise CommandError(f"{database.name} holds no ledger. The hub makes it when it first starts.")
-    if versions.found != versions.newest:
-        raise CommandError(
-            f"{database.name} is of version {versions.found}, and this gpuspawner reads {versions.newest}. "
-            "Run: gpuspawner ledger migrate"
-        )
-    with database.read() as connection:
-        yield connection
 
 
 @contextmanager
@@ -150,25 +105,14 @@ def _output(path: str | None) -> Iterator[TextIO]:
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _filters(ledger: _Ledger, options: argparse.Namespace) -> SessionFilter:
+def _filters(ledger: Ledger, options: argparse.Namespace) -> SessionFilter:
     return SessionFilter(hub=ledger.hub, user=options.user, workspace=options.workspace, **_period(ledger, options))
 
 
-def _audit_filters(ledger: _Ledger, options: argparse.Namespace) -> AuditFilter:
+def _audit_filters(ledger: Ledger, options: argparse.Namespace) -> AuditFilter:
     who = {"actor": options.actor, "action": options.action, "user": options.user, "workspace": options.workspace}
     return AuditFilter(hub=ledger.hub, **who, **_period(ledger, options))
 
 
-def _period(ledger: _Ledger, options: argparse.Namespace) -> dict[str, Any]:
-    return {name: _instant(getattr(options, name), ledger.timezone) for name in ("since", "until")}
-
-
-def _instant(written: str | None, timezone: tzinfo) -> datetime | None:
-    """A day begins at midnight of the hub's time zone; so does a time that names no zone belong to it."""
-    if written is None:
-        return None
-    try:
-        at = datetime.fromisoformat(written)
-    except ValueError:
-        raise CommandError(f"{written!r} is no day and no time. Write 2026-09-21 or 2026-09-21T13:00.") from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=timezone)
+def _period(ledger: Ledger, options: argparse.Namespace) -> dict[str, Any]:
+    return {name: instant(getattr(options, name), ledger.timezone) for name in ("since", "until")}
