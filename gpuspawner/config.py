@@ -1,13 +1,12 @@
 """The ``GPUSpawner`` section of the configuration, parsed and checked as a whole: every mistake is told at once."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from datetime import date, datetime
+from dataclasses import replace
 from re import fullmatch
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
@@ -16,11 +15,23 @@ from gpuspawner.cohort import Cohort
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.idle import IdlePolicy
 from gpuspawner.limits import HubMember
-from gpuspawner.membership import Rule, Rules, rosters_in
-from gpuspawner.names import LAUNCH_VARIABLES, USER_VARIABLES, expand, scope_of, variables_in
+from gpuspawner.membership import Rule, Rules
 from gpuspawner.pod_patch import PodPatch, gpus_in
-from gpuspawner.roles import ADMINISTRATORS, Role, group_of
 from gpuspawner.schema import Name, Schema, Seconds, SecretName, closest, nearest, problems_of
+from gpuspawner.settings import (
+    DNS_NAME,
+    FALLBACK_AFTER,
+    KEYS,
+    LEDGER_URL,
+    SECTION,
+    Connect,
+    DnsName,
+    Namespace,
+    OffPeak,
+    Settings,
+    UserNamespaces,
+)
+from gpuspawner.settings_notices import hardly_meant
 from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
 
@@ -41,171 +52,12 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
-SECTION = "c.GPUSpawner"
-"""How an administrator writes the section; every path begins with it."""
-DNS_NAME = "{pod_name}.{namespace}.svc.cluster.local"
 _RESERVED = {"any", "none"}
-LEDGER_URL = "sqlite:///gpuspawner.sqlite"
-FALLBACK_AFTER = 60
-"""Seconds after which a launch moves to another class of its choice that has GPUs free."""
-
-
-def _like(pattern: str, allowed: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if fullmatch(pattern, value) is None:
-            raise ValueError(allowed)
-        return value
-
-    return AfterValidator(check)
-
-
-_Url = Annotated[str, _like("https?://.+", "a URL such as https://10.0.0.1:6443")]
-_DnsName = Annotated[str, _like(".*{pod_name}.*", "a host name with {pod_name}, such as {pod_name}.{namespace}.svc")]
-_HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_Hours = Annotated[str, _like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
 _Rate = Annotated[float, Field(ge=0)]
-_Namespace = Annotated[
-    str, _like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
-]
-
-
-def _some_hours(hours: str) -> str:
-    begins, _, ends = hours.partition("-")
-    if begins == ends:
-        raise ValueError("hours that begin and end at different times")
-    return hours
-
-
-def _namespace_template(template: str) -> str:
-    unknown = [name for name in variables_in(template) if name not in USER_VARIABLES]
-    sample = str(expand(template, dict.fromkeys(USER_VARIABLES, "x")))
-    if unknown or not scope_of(template)[0] or fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", sample) is None:
-        raise ValueError("the name of a namespace with {username} and, if need be, {hubnamespace} and {hub_name}")
-    return template
-
-
-class UserNamespaces(Schema):
-    """A namespace for each user, made at their first launch.
-
-    One that exists already is used only if it bears the label ``gpuspawner/hub`` with this hub's name, and no
-    annotation ``hub.jupyter.org/username`` with another user's.
-    """
-
-    name: Annotated[str, AfterValidator(_namespace_template)] = Field(
-        default="{hubnamespace}-{username}", description="Name of the namespace."
-    )
-    labels: dict[str, str] = Field(default_factory=dict, description="Its labels; variables may stand in the values.")
-    annotations: dict[str, str] = Field(
-        default_factory=dict, description="Its annotations; variables may stand in the values."
-    )
-    delete_with_user: bool = Field(
-        default=False, description="Delete the namespace, and all that is in it, of a user who is deleted."
-    )
-
-
-class Connect(Schema):
-    """How to reach the Kubernetes API; without any key the pod's own service account, else the default kubeconfig."""
-
-    kubeconfig: str | None = Field(default=None, description="Path of a kubeconfig file.")
-    context: str | None = Field(default=None, description="Context of the kubeconfig.")
-    in_cluster: bool | None = Field(default=None, description="Use the pod's service account, or do not.")
-    host: _Url | None = Field(default=None, description="URL of the API server.")
-    token_file: str | None = Field(default=None, description="File that holds the bearer token for host.")
-    ca: str | None = Field(default=None, description="File that holds the CA bundle of host.")
-    verify: bool = Field(default=True, description="Check the certificate of host.")
-
-
-class OffPeak(Schema):
-    """Hours in which everything costs fewer service units."""
-
-    hours: Annotated[_Hours, AfterValidator(_some_hours)] = Field(
-        description="The hours, as the clock on the wall shows them, such as 01:00-16:00 or 22:00-06:00. An hour that "
-        "the clocks repeat in autumn counts twice; one that they leave out in spring does not count."
-    )
-    rate: float = Field(ge=0, description="What of the full price is due in these hours: 0.5 is half of it.")
-    timezone: str | None = Field(default=None, description="Time zone of the hours, instead of the hub's.")
 
 
 class _Administrators(Schema):
     administrators: Rules = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the ``GPUSpawner`` section says. ``notices`` name what is allowed but can hardly be meant."""
-
-    catalog: Catalog
-    workspaces: Mapping[str, Workspace]
-    administrators: tuple[Rule, ...]
-    longest_login: int | None
-    cohorts: Mapping[str, Cohort]
-    per_member: HubMember
-    timezone: ZoneInfo
-    namespace: str
-    hub_name: str
-    pod_template: Mapping[str, Any]
-    storage: Storage | None
-    image_pull_secrets: tuple[str, ...]
-    token_in_secret: bool
-    connect: Connect
-    user_namespaces: UserNamespaces | None
-    services: bool
-    dns_name: str
-    off_peak: OffPeak | None
-    cpu_rate: float
-    fallback_after: int | None
-    idle: IdlePolicy | None
-    ledger_url: str
-    notices: tuple[str, ...]
-    profiles_by_user: bool = False
-    """Whether profiles are worked out for each user; the catalog then has none until :func:`with_profiles`."""
-
-    def cohort_of(self, workspace: str) -> Cohort | None:
-        """The cohort that a workspace shares hardware with."""
-        return next((cohort for cohort in self.cohorts.values() if workspace in cohort.workspaces), None)
-
-    def patches(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Every patch of the pod, with its place in the section."""
-        yield "pod_template", self.pod_template
-        for key, entries in (
-            ("workspaces", self.workspaces),
-            ("profiles", self.catalog.profiles),
-            ("gpu_classes", self.catalog.gpu_classes),
-        ):
-            for name, entry in entries.items():
-                yield f"{key}[{name!r}].pod", entry.pod
-
-    def today(self) -> date:
-        """The day of the hub's time zone."""
-        return datetime.now(self.timezone).date()
-
-    def rules(self) -> Iterator[tuple[str, Role, tuple[Rule, ...]]]:
-        """All membership rules, with their place in the section and the role they are about."""
-        for name, space in self.workspaces.items():
-            yield f"workspaces[{name!r}].members", Role.MEMBER, space.members
-            yield f"workspaces[{name!r}].managers", Role.MANAGER, space.managers
-            yield f"workspaces[{name!r}].auditors", Role.AUDITOR, space.auditors
-        yield "administrators", Role.ADMINISTRATOR, self.administrators
-
-    def rosters(self) -> frozenset[str]:
-        """The paths of all roster files."""
-        return frozenset(path for _, _, rules in self.rules() for path in rosters_in(rules))
-
-    def groups_with_roles(self) -> frozenset[str]:
-        """JupyterHub's groups whose members may see or steer a workspace, or all of them."""
-        found = {
-            group_of(name, role)
-            for name, space in self.workspaces.items()
-            for role in (Role.MANAGER, Role.AUDITOR)
-            if space.has(role)
-        }
-        return frozenset(found | ({ADMINISTRATORS} if self.administrators else set()))
-
-
-KEYS = frozenset(field.name for field in fields(Settings)) - {"catalog", "notices", "profiles_by_user"} | {
-    "gpu_classes",
-    "profiles",
-}
 
 
 def section_of(config: Config) -> dict[str, Any]:
@@ -273,7 +125,7 @@ class _Loader:
             cohorts=self._named("cohorts", Cohort),
             per_member=self._model("per_member", HubMember) or HubMember(),
             timezone=timezone or ZoneInfo("UTC"),
-            namespace=self._value("namespace", _Namespace, "default"),
+            namespace=self._value("namespace", Namespace, "default"),
             hub_name=self._value("hub_name", Name, "jupyterhub"),
             pod_template=self._value("pod_template", PodPatch, {}),
             storage=None if self.section.get("storage", {}) is None else self._model("storage", Storage) or Storage(),
@@ -282,7 +134,7 @@ class _Loader:
             connect=self._model("connect", Connect) or Connect(),
             user_namespaces=self._user_namespaces(),
             services=self._value("services", bool, False),
-            dns_name=self._value("dns_name", _DnsName, DNS_NAME),
+            dns_name=self._value("dns_name", DnsName, DNS_NAME),
             off_peak=off_peak,
             cpu_rate=self._value("cpu_rate", _Rate, 0.0),
             fallback_after=self._value("fallback_after", Seconds | None, FALLBACK_AFTER),
@@ -456,56 +308,3 @@ class _Loader:
                     f"{SECTION}.{path}: found {resource}, allowed: GPUs by gpus and gpu_classes only, so that the "
                     "quota counts them"
                 )
-
-
-def hardly_meant(settings: Settings) -> Iterator[str]:
-    """What is allowed but cannot have the effect that its words suggest."""
-    for path, patch in settings.patches():
-        for name in dict.fromkeys(variables_in(" ".join(_texts(patch)))):
-            close = closest(name, LAUNCH_VARIABLES)
-            if close is not None and name not in LAUNCH_VARIABLES:
-                yield f"{SECTION}.{path}: {{{name}}} is no variable and stays as it is; did you mean {{{close}}}?"
-    budgets = {space.name: space.budget for space in settings.workspaces.values() if space.budget is not None}
-    for name, budget in budgets.items():
-        if not budget.bounds:
-            yield f"{SECTION}.workspaces[{name!r}].budget: neither per_member nor pool, so it bounds nothing"
-    if settings.off_peak is not None and not any(budget.bounds for budget in budgets.values()):
-        yield f"{SECTION}.off_peak: no workspace has a budget, so it is only noted in the ledger"
-    for space in settings.workspaces.values():
-        if settings.profiles_by_user:
-            continue
-        path = f"{SECTION}.workspaces[{space.name!r}]"
-        profiles = settings.catalog.profiles
-        offered = [profiles[name] for name in (profiles if space.profiles is None else space.profiles)]
-        classes = {name for profile in offered for name in profile.gpu_classes}
-        if not offered:
-            yield f"{path}.profiles: no profile is on offer, so nobody can start a server here"
-        if not space.members and not space.managers:
-            yield f"{path}.members: nobody belongs to this workspace"
-        for name in space.quota or ():
-            if name not in classes:
-                yield f"{path}.quota[{name!r}]: no profile of this workspace offers this GPU class"
-        for profile in offered:
-            if profile.gpus.min and not any(_ever_granted(space, name) for name in profile.gpu_classes):
-                yield f"{path}.profiles: {profile.name!r} needs a GPU, and the quota grants none of its GPU classes"
-        for index, exception in enumerate(space.exceptions):
-            if (space.ends and exception.from_ > space.ends) or (space.starts and exception.to < space.starts):
-                yield f"{path}.exceptions[{index}]: the workspace is closed on all of its days"
-            for other, later in enumerate(space.exceptions[index + 1 :], index + 1):
-                both = sorted(set(exception.quota) & set(later.quota))
-                if both and exception.from_ <= later.to and later.from_ <= exception.to:
-                    yield f"{path}.exceptions[{index}] and [{other}] overlap on {', '.join(both)}: the latter wins"
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text within a value, keys of mappings left out."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)
-
-
-def _ever_granted(space: Workspace, gpu_class: str) -> bool:
-    quotas = [space.quota or {}, *(exception.quota for exception in space.exceptions)]
-    return space.quota is None or any(quota.get(gpu_class, 0) for quota in quotas)

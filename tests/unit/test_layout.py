@@ -35,6 +35,8 @@ PURE = [
     "limits",
     "cohort",
     "workspace",
+    "settings",
+    "settings_notices",
     "config",
     "pricing",
     "period",
