@@ -4,10 +4,14 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
 from recorded import ending, session
+from running_postgres import RunningPostgres
+from sqlalchemy import text
 
+from gpuspawner.ledger.database import Database
 from gpuspawner.ledger.records import EVERY_HUB, AuditFilter, SessionFilter
-from gpuspawner.ledger.store import Store
+from gpuspawner.ledger.store import Store, StoreUnavailableError
 
 HUB = """
 import asyncio, sys
@@ -56,3 +60,42 @@ async def test_two_stores_that_settle_the_same_session_charge_it_once(url: str) 
         assert settled.count(True) == 1
     assert len((await stores[0].audit(limit=100)).rows) == 20
     await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_a_hub_works_with_a_role_that_may_not_change_tables(postgres: RunningPostgres) -> None:
+    owner = postgres.database()
+    Database(owner).migrate()
+    name = owner.partition("@/")[2].partition("?")[0]
+    postgres.sql(
+        name,
+        "CREATE ROLE teaching LOGIN",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO teaching",
+        "GRANT INSERT, UPDATE ON gpuspawner_sessions, gpuspawner_grants TO teaching",
+        "GRANT INSERT ON gpuspawner_audit TO teaching",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO teaching",
+    )
+    store = Store(owner.replace("postgres@", "teaching@"), "hub")
+    await store.hold(session())
+    assert await store.settle("one", **ending())
+    assert len((await store.audit()).rows) == 1
+    with pytest.raises(StoreUnavailableError) as caught, store.database.write() as connection:
+        connection.execute(text("ALTER TABLE gpuspawner_audit DISABLE TRIGGER ALL"))
+    assert "must be owner" in caught.value.detail
+    await store.close()
+
+
+async def test_a_role_that_may_not_make_the_tables_is_told_why(postgres: RunningPostgres) -> None:
+    owner = postgres.database()
+    postgres.sql("postgres", "CREATE ROLE nothing LOGIN")
+    store = Store(owner.replace("postgres@", "nothing@"), "hub")
+    with pytest.raises(StoreUnavailableError) as caught:
+        await store.hold(session())
+    assert "permission denied" in caught.value.detail
+    await store.close()
+
+
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg2", "postgresql+psycopg"])
+async def test_the_url_of_jupyterhubs_database_serves_as_it_is(postgres: RunningPostgres, driver: str) -> None:
+    store = Store(postgres.database().replace("postgresql", driver, 1), "hub")
+    assert await store.hold(session())
+    await store.close()
