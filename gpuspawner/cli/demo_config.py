@@ -47,6 +47,7 @@ c.GPUSpawner.profiles = {
         "cpu": {"default": 2, "min": 1, "max": 8},
         "memory": {"default": "4G", "min": "1G", "max": "32G"},
         "runtime": {"default": "2h", "max": "12h"},
+        "extend_to": "24h",
     },
     "notebook": {
         "display_name": "Notebook without GPU",

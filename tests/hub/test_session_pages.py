@@ -14,6 +14,7 @@ from running_hub import Person, RunningHub
 from sitting import HOUR, PATIENCE, Started, gone, lease, page, running, sentences, sessions, start
 
 from gpuspawner.lease import EndError, PlannedEnd
+from gpuspawner.ledger.records import AuditFilter
 from gpuspawner.local.engine import Engine
 from gpuspawner.notices import Notice
 
@@ -176,9 +177,25 @@ async def test_a_manager_stops_a_member_s_server_with_a_message_that_the_next_pa
     await gone(hub, engine)
     shown = await page(await hub.login("ada", "x"))
     assert "prof stopped the server: “The exam begins.” Ask them before you start it again" in shown
+    launcher = hub.app.tornado_settings["gpuspawner_launcher"]
+    await launcher.books.quiet()
+    (entry,) = (await launcher.store.audit(AuditFilter(action="stop"))).rows
+    assert (entry.actor, entry.user, entry.workspace) == ("prof", "ada", "everyone")
+    assert entry.details["message"] == "The exam begins."
     await asyncio.gather(*sessions(hub).notices._tasks)
     assert [(notice.user, notice.kind) for notice in sent] == [("ada", "ended")]
     assert (await ask(hub, prof, "POST", "sessions/ada/stop"))[0] == 403
+
+
+async def test_a_server_that_takes_long_to_stop_is_stopped_in_the_background(
+    start: Started, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, _ = await start(hub=with_managers(), workspaces={"everyone": {"members": "*"}})
+    prof = await a_manager(hub)
+    monkeypatch.setattr("gpuspawner.web.api.sessions._PATIENCE", 0)
+    assert (await ask(hub, prof, "POST", "sessions/ada/stop"))[0] == 202
+    await gone(hub, engine)
+    assert "prof stopped the server." in await page(await hub.login("ada", "x"))
 
 
 async def test_a_manager_of_another_workspace_stops_nothing(start: Started) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from launching import launch, named
+from passing_time import PassingTime
 from running_hub import RunningHub
 from sitting import (
     HOUR,
@@ -242,6 +243,26 @@ async def test_a_proxy_that_does_not_answer_keeps_no_server_alive(
 
     monkeypatch.setattr(hub.app.proxy, "delete_user", away)
     assert await sessions(hub).end("ada", "", EndError("idle", "Nothing used it."))
+    assert "jupyter-ada" not in named(engine, "pods")
+
+
+async def test_warnings_and_ends_come_by_themselves_also_where_the_clock_is_set_forward(
+    start: Started, engine: Engine
+) -> None:
+    sent: list[Notice] = []
+    hub, clock = await start(notify_hook=sent.append)
+    began = clock.at
+    time = PassingTime(asyncio.get_running_loop())
+    hub.app.tornado_settings["gpuspawner_launcher"]._clock = lambda: began + timedelta(seconds=time.passed)
+    sessions(hub)._look_soon(("ada", ""))
+    await time.pass_(29.5 * 60, step=20)
+    assert sent == []
+    await time.pass_until(lambda: len(sent) == 1, within=90)
+    ahead = timedelta(minutes=27)
+    hub.app.tornado_settings["gpuspawner_launcher"]._clock = lambda: began + timedelta(seconds=time.passed) + ahead
+    await time.pass_until(lambda: len(sent) == 2, within=65)
+    assert sent[-1].level == "danger"
+    await time.pass_until(lambda: not running(hub), within=5 * 60)
     assert "jupyter-ada" not in named(engine, "pods")
 
 

@@ -1,10 +1,14 @@
 """The API of running servers: what ends them when, extending them, and stopping them with a message."""
 
+import asyncio
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from gpuspawner.lease import EndError, Lease
+from gpuspawner.ledger.records import Action as Audited
+from gpuspawner.ledger.records import AuditEntry
 from gpuspawner.roles import Action
 from gpuspawner.schema import Schema, Seconds
 from gpuspawner.sessions import Sessions
@@ -13,6 +17,8 @@ from gpuspawner.web.sessions import extend_server, session_json, sessions_of
 
 __all__ = ["ExtendHandler", "SessionsHandler", "StopHandler"]
 
+_PATIENCE = 10.0
+"""Seconds in which a server usually stops."""
 _OWN = "users:activity"
 """JupyterHub's scope to say that a user is active, which every server's own token has for its user: whoever may say
 that a server is in use may say that it is needed for longer."""
@@ -87,7 +93,7 @@ class StopHandler(_ServerHandler):
     """``POST /sessions/{user}/{server}/stop``: a manager stops a member's server; ``{"message": "..."}`` tells why."""
 
     async def post(self, user_name: str, server_name: str | None = None) -> None:
-        """204 once it has stopped; 202 where JupyterHub cannot stop it just now, and will as soon as it can."""
+        """204 once it has stopped; 202 where that takes longer, or JupyterHub cannot do it just now and will later."""
         server = server_name or ""
         _, sessions, lease = self.found(user_name, server)
         managed = lease is not None and self.may(Action.MANAGE, lease.workspace)
@@ -98,8 +104,24 @@ class StopHandler(_ServerHandler):
         if self.is_self(user_name):
             raise BadBodyError("It is your own server.", "Stop it on the hub's home page, or by JupyterHub's own API.")
         message = " ".join(self.body(_Stop).message.split())
-        stopped = await sessions.end(user_name, server, _stopped_by(self.asker, message))
+        self.launcher.books.note(_entry(lease, self.asker, message, sessions.now()))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                stopped = await sessions.end(user_name, server, _stopped_by(self.asker, message))
+        except TimeoutError:
+            stopped = False
         self.set_status(204 if stopped else 202)
+
+
+def _entry(lease: Lease, who: str, message: str, at: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=at,
+        actor=who,
+        action=Audited.STOP,
+        user=lease.user,
+        workspace=lease.workspace,
+        details={"server": lease.server, "session": lease.launch, "message": message},
+    )
 
 
 def _stopped_by(who: str, message: str) -> EndError:
