@@ -197,7 +197,8 @@ class IdleWatch:
 
     def _worth_knowing(self, watched: list[_Watched], now: datetime) -> datetime:
         longest = max(one.patience.when_quiet for one in watched) + self._policy.cpu_over + self._policy.grace.max
-        return max(min(one.lease.started for one in watched), now - timedelta(seconds=longest))
+        began = min(one.lease.started for one in watched)
+        return max(min(began, now), now - timedelta(seconds=longest))  # a clock that was set back has no past
 
     def _heard(self, lease: Lease, samples: Iterable[Sample]) -> Track:
         track = self._tracks[lease.launch] = observe(self._tracks.get(lease.launch, Track()), samples, self._policy)

@@ -15,8 +15,9 @@ async def launch(hub: RunningHub, user: str, options: dict[str, Any], server: st
     answer = await hub.api("POST", where, json=options)
     spawner = hub.user(user).spawners.get(server)
     if answer.status == 202 and spawner is not None and spawner._spawn_future:
-        await asyncio.wait({spawner._spawn_future})
-        failed = spawner._spawn_future.exception()
+        starting = spawner._spawn_future  # which is gone from the spawner once it has succeeded
+        await asyncio.wait({starting})
+        failed = starting.exception()
         return str(failed or "")
     return "" if answer.status in (201, 202) else str((await answer.json())["message"])
 
