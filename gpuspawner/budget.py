@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from gpuspawner.history import Book, Given, History, counts, end_of, history_of
 from gpuspawner.period import Period, first_day, midnight, next_first_day, period_of
 from gpuspawner.pricing import Price, micro_of
 from gpuspawner.workspace import Budget, Workspace
@@ -14,7 +15,6 @@ from gpuspawner.workspace import Budget, Workspace
 __all__ = ["Account", "Accounts", "Charged", "Given", "Paid", "Period", "period_of"]
 
 _LOOK_AHEAD = 60
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Charged(Protocol):
@@ -47,28 +47,6 @@ class Paid(Charged, Protocol):
     def started(self) -> datetime | None: ...
     @property
     def gpu_class(self) -> str | None: ...
-
-
-class Given(Protocol):
-    """What an account must know of a grant; the ledger's ``Grant`` is one. ``units`` are micro-units.
-
-    It lasts from ``at`` until ``until``, or until it is ``revoked``; ``user`` is None for one to the pool.
-    """
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def workspace(self) -> str: ...
-    @property
-    def user(self) -> str | None: ...
-    @property
-    def units(self) -> int: ...
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def until(self) -> datetime | None: ...
-    @property
-    def revoked(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,33 +101,6 @@ class _Open:
         return self.price.charge(self.gpu_class, asked.gpus, asked.cpu, self.started, now, self.held)
 
 
-@dataclass(slots=True)
-class _Book:
-    """What one member or pool has spent and holds, by the first day of what is counted together."""
-
-    spent: dict[date, int] = field(default_factory=lambda: defaultdict(int))
-    held: dict[date, int] = field(default_factory=lambda: defaultdict(int))
-
-    def days(self) -> set[date]:
-        """The days on which anything was opened."""
-        return {*self.spent, *self.held}
-
-    def used(self, day: date) -> int:
-        """What is spent and held of one day."""
-        return self.spent.get(day, 0) + self.held.get(day, 0)
-
-
-@dataclass(slots=True)
-class _History:
-    """How one account got where it is: what each period was passed by the one before (``carried``), and took of its own
-    (``own``) and of grants (``taken``); and what is left of each grant."""
-
-    grants: dict[str, int]
-    carried: dict[date, int] = field(default_factory=dict)
-    own: dict[date, int] = field(default_factory=dict)
-    taken: dict[date, int] = field(default_factory=dict)
-
-
 class Accounts:
     """The balances of all members and pools of a hub. Synchronous, so that deciding and holding are one step; not
     thread-safe: one hub, one event loop.
@@ -166,27 +117,37 @@ class Accounts:
     def _clear(self) -> None:
         self._open: dict[str, _Open] = {}
         self._settled: set[str] = set()
-        self._books: dict[_Key, _Book] = defaultdict(_Book)
+        self._books: dict[_Key, Book] = defaultdict(Book)
         self._grants: dict[_Key, dict[str, Given]] = defaultdict(dict)
+        self._histories: dict[_Key, History] = {}
 
     def since(self, grants: Iterable[Given], now: datetime) -> datetime | None:
         """Since when charges still matter to any balance, for :meth:`load`; None: since ever."""
-        given: dict[str, datetime] = {}
+        lasting: dict[str, list[Given]] = defaultdict(list)
         for grant in grants:
-            if (_end(grant) or _FOR_EVER) > now:
-                given[grant.workspace] = min(grant.at, given.get(grant.workspace, now))
+            lasting[grant.workspace].append(grant)
         days = [now.astimezone(self._timezone).date()]
         for workspace in self._workspaces.values():
-            budget = workspace.budget
-            if budget is None:
-                continue
-            first = first_day(budget, min(now, given.get(workspace.name, now)), self._timezone)
-            if budget.carry_over is not None:
-                first = date.min
-            elif budget.renews == "rolling":
-                first -= timedelta(days=2 * budget.window)
-            days.append(max(first, workspace.starts or date.min))
+            if workspace.budget is not None:
+                first = self._since(workspace.budget, lasting[workspace.name], now)
+                days.append(max(first, workspace.starts or date.min))
         return None if min(days) == date.min else midnight(min(days), self._timezone)
+
+    def _since(self, budget: Budget, grants: Sequence[Given], now: datetime) -> date:
+        """The day before which nothing of one budget matters: since then the grants are whole that last still, and
+        those that lasted at any time together with one that matters."""
+        begin = now
+        while True:
+            first = first_day(budget, begin, self._timezone)
+            if budget.carry_over is not None or first == date.min:
+                return date.min
+            if budget.renews == "rolling":
+                first -= timedelta(days=2 * budget.window)
+            counted_from = midnight(first, self._timezone)
+            earlier = [grant.at for grant in grants if grant.at < begin and end_of(grant) > counted_from]
+            if not earlier:
+                return first
+            begin = min(earlier)
 
     def load(self, unsettled: Iterable[Paid], charges: Iterable[Charged], grants: Iterable[Given]) -> None:
         """Begin anew, with what the ledger knows."""
@@ -235,6 +196,7 @@ class Accounts:
     def grant(self, grant: Given) -> None:
         """A grant as it is now: new, or revoked. What was taken of it before it was revoked stays paid."""
         self._grants[grant.workspace, grant.user][grant.id] = grant
+        self._histories.pop((grant.workspace, grant.user), None)
 
     def is_open(self, session_id: str) -> bool:
         """Whether a session is not settled yet, be it that it costs nothing."""
@@ -292,7 +254,7 @@ class Accounts:
             if entry.session.workspace == workspace
             and user in (None, entry.session.user)
             and entry.day is not None
-            and _counts(budget, entry.day, first)
+            and counts(budget, entry.day, first)
         )
 
     def users_of(self, workspace: str) -> set[str]:
@@ -306,7 +268,7 @@ class Accounts:
         for entry in self._open.values():
             day, workspace = entry.day, entry.session.workspace
             budget = self._workspaces[workspace].budget if day is not None else None
-            if budget is None or day is None or not _counts(budget, day, first_day(budget, now, self._timezone)):
+            if budget is None or day is None or not counts(budget, day, first_day(budget, now, self._timezone)):
                 continue
             for user in (entry.session.user, None):
                 accrued[workspace, user] += entry.accrued(now)
@@ -341,10 +303,13 @@ class Accounts:
         for book in self._books_of(session, day):
             book.spent[day or date.min] += charged
 
-    def _books_of(self, session: Charged, day: date | None) -> Iterator[_Book]:
-        if day is not None:
-            yield self._books[session.workspace, session.user]
-            yield self._books[session.workspace, None]
+    def _books_of(self, session: Charged, day: date | None) -> Iterator[Book]:
+        if day is None:
+            return
+        keys: list[_Key] = [(session.workspace, session.user), (session.workspace, None)]
+        for key in keys:
+            self._histories.pop(key, None)
+            yield self._books[key]
 
     def _account(self, key: _Key, at: datetime, now: datetime) -> Account | None:
         """The balance in the period of ``at``, with the grants that last ``now``."""
@@ -354,10 +319,10 @@ class Accounts:
         if workspace is None or budget is None or units is None:
             return None
         allowance, day = micro_of(units), first_day(budget, at, self._timezone)
-        book, grants = self._books.get(key, _Book()), list(self._grants.get(key, {}).values())
-        history = self._history(workspace, key[1], budget, allowance, book, grants, day)
-        counted = [one for one in history.own if _counts(budget, one, day)]
-        lasting = sum(history.grants[one.id] for one in grants if one.at <= now < (_end(one) or _FOR_EVER))
+        book, grants = self._books.get(key, Book()), list(self._grants.get(key, {}).values())
+        history = self._history(workspace, key[1], budget, allowance, grants, day)
+        counted = [one for one in history.own if counts(budget, one, day)] if budget.renews == "rolling" else [day]
+        lasting = sum(history.grants[one.id] for one in grants if one.at <= now < end_of(one))
         period = period_of(budget, at, self._timezone, workspace)
         renews = None if budget.renews == "never" else period.ends
         if budget.renews == "rolling":
@@ -374,55 +339,24 @@ class Accounts:
         )
 
     def _history(
-        self,
-        workspace: Workspace,
-        user: str | None,
-        budget: Budget,
-        allowance: int,
-        book: _Book,
-        grants: Sequence[Given],
-        day: date,
-    ) -> _History:
-        """Go through the periods in their order, up to the latest one known: what each takes of its own and of the
-        grants, and passes on."""
-        history = _History({grant.id: grant.units for grant in grants})
-        in_order = sorted(grants, key=lambda grant: (_end(grant) or _FOR_EVER, grant.id))
-        cap, carried = _cap(budget, user), 0
-        days = {day, *book.days()}
-        if cap:
-            days = set(_every(budget, min(self._begin(workspace, budget) or day, day), max(days)))
-        elif budget.renews == "rolling":
-            earliest = min([day, *(first_day(budget, grant.at, self._timezone) for grant in grants)])
-            days = {one for one in days if one > earliest - timedelta(days=2 * budget.window)}
-        for one in sorted(days):
-            before = sum(own for other, own in history.own.items() if _counts(budget, other, one))
-            base, used = max(0, allowance + carried - before), book.used(one)
-            history.carried[one], history.own[one] = carried, min(used, base)
-            over = used - history.own[one]
-            for grant in in_order:
-                taken = min(over, history.grants[grant.id]) if self._lasts_in(grant, budget, one) else 0
-                history.grants[grant.id] -= taken
-                over -= taken
-            history.taken[one] = used - history.own[one] - over
-            carried = min(cap, base - history.own[one])
-        return history
+        self, workspace: Workspace, user: str | None, budget: Budget, allowance: int, grants: Sequence[Given], day: date
+    ) -> History:
+        """As :func:`history_of`, once for all who ask until something changes."""
+        key, cap = (workspace.name, user), _cap(budget, user)
+        known = self._histories.get(key)
+        begin = self._begin(workspace, budget) if cap else None
+        if known is None or known.begin != begin or not known.tells(budget, day):
+            book = self._books.get(key, Book())
+            known = history_of(budget, allowance, cap, book, grants, self._timezone, day, begin)
+            self._histories[key] = known
+        return known
 
     def _begin(self, workspace: Workspace, budget: Budget) -> date | None:
         """Since when periods pass on what is left of them: the workspace's first day, or else its first charge."""
         if workspace.starts is not None:
             return first_day(budget, midnight(workspace.starts, self._timezone), self._timezone)
-        pool = self._books.get((workspace.name, None), _Book())
+        pool = self._books.get((workspace.name, None), Book())
         return min((day for day in pool.days() if pool.used(day)), default=None)
-
-    def _lasts_in(self, grant: Given, budget: Budget, day: date) -> bool:
-        following = next_first_day(budget, day)
-        begun = following is None or grant.at < midnight(following, self._timezone)
-        return begun and (day == date.min or (_end(grant) or _FOR_EVER) > midnight(day, self._timezone))
-
-
-def _end(grant: Given) -> datetime | None:
-    """When a grant ends, by its date or by being revoked."""
-    return min((end for end in (grant.until, grant.revoked) if end is not None), default=None)
 
 
 def _cap(budget: Budget, user: str | None) -> int:
@@ -430,16 +364,3 @@ def _cap(budget: Budget, user: str | None) -> int:
     if budget.carry_over is None:
         return 0
     return micro_of((budget.carry_over.pool if user is None else budget.carry_over.per_member) or 0)
-
-
-def _counts(budget: Budget, one: date, day: date) -> bool:
-    """Whether what was opened on one first day counts on another: in the same period, or on one of the last days."""
-    return one == day or (budget.renews == "rolling" and day - timedelta(days=budget.window) < one < day)
-
-
-def _every(budget: Budget, first: date, last: date) -> Iterator[date]:
-    """Each first day from one to another."""
-    at: date | None = first
-    while at is not None and at <= last:
-        yield at
-        at = next_first_day(budget, at)

@@ -326,7 +326,10 @@ def test_only_charges_that_still_matter_need_to_be_read() -> None:
 
     assert since(per_member=1) == local("2026-11-23")
     assert since(Gift("g", 1, at=WEDNESDAY - 3 * WEEK), per_member=1) == local("2026-11-02")
-    assert since(Gift("g", 1, at=WEDNESDAY - 3 * WEEK, until=WEDNESDAY), per_member=1) == local("2026-11-23")
+    over = WEDNESDAY - WEEK
+    assert since(Gift("g", 1, at=WEDNESDAY - 3 * WEEK, until=over), per_member=1) == local("2026-11-23")
+    beside = Gift("b", 1, at=over - timedelta(days=1))
+    assert since(Gift("g", 1, at=WEDNESDAY - 3 * WEEK, until=over), beside, per_member=1) == local("2026-11-02")
     assert since(renews="never") is None
     assert since(renews="never", starts="2026-09-21") == local("2026-09-21")
     assert since(pool=9, carry_over={"pool": 1}, starts="2026-09-21") == local("2026-09-21")
@@ -395,6 +398,21 @@ def test_whoever_launches_only_what_is_left_never_spends_more_than_there_is(
     )
     for day in range(50):
         at = WEDNESDAY - timedelta(days=30) + timedelta(days=day)
+        assert again.member("course", "ada", at) == accounts.member("course", "ada", at)
+        assert again.pool("course", at) == accounts.pool("course", at)
+    # It need not read more than what still matters.
+    now = max((launch.opened for launch in opened_.values()), default=WEDNESDAY)
+    since = accounts.since(grants, now)
+    again.load(
+        [launch for launch in opened_.values() if launch.id not in charged],
+        [
+            replace(opened_[one], charged=amount)
+            for one, amount in charged.items()
+            if since is None or opened_[one].opened >= since
+        ],
+        grants,
+    )
+    for at in (now, now + WEEK, now + 5 * WEEK):
         assert again.member("course", "ada", at) == accounts.member("course", "ada", at)
         assert again.pool("course", at) == accounts.pool("course", at)
     if budget["renews"] == "never":

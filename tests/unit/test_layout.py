@@ -40,6 +40,7 @@ PURE = [
     "config",
     "pricing",
     "period",
+    "history",
     "budget",
     "request",
     "checks",
