@@ -1,6 +1,7 @@
 """What one login may choose now: admission's limits, less what is held, as ranges and reasons for the form. Pure."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -119,7 +120,12 @@ def entitlements(
     :func:`gpuspawner.admission.admit` within its bounds, as far as its budgets in ``accounts`` cover all of it
     together; what has one is refused.
     """
-    others = [held for held in usage if held.key != (user, server)]
+    taken, mine = defaultdict[str, list[Held]](list), list[Held]()
+    for held in usage:
+        if held.key != (user, server):
+            taken[held.workspace].append(held)
+            if held.user == user:
+                mine.append(held)
     names = [name for name in settings.workspaces if name in workspaces]
     default = DEFAULT_WORKSPACE if DEFAULT_WORKSPACE in names else next(iter(names), "")
     return tuple(
@@ -127,7 +133,8 @@ def entitlements(
             user,
             settings.workspaces[name],
             settings,
-            others,
+            mine,
+            taken,
             capacity,
             now,
             availability,
@@ -178,17 +185,21 @@ class _Desk:
         user: str,
         workspace: Workspace,
         settings: Settings,
-        usage: list[Held],
+        mine: list[Held],
+        taken: Mapping[str, list[Held]],
         capacity: Capacity,
         now: datetime,
         availability: Mapping[tuple[str, str, str], Availability],
         purse: Purse | None,
     ) -> None:
         self.purse = purse
-        self.all_mine = [held for held in usage if held.user == user]
-        self.mine = [held for held in self.all_mine if held.workspace == workspace.name]
+        self.all_mine = mine
+        self.mine = [held for held in mine if held.workspace == workspace.name]
+        cohort = settings.cohort_of(workspace.name)
+        spaces = cohort.workspaces if cohort else (workspace.name,)
+        near = [held for space in spaces for held in taken.get(space, ())]
         self.rooms = {
-            name: ClassRoom(name, workspace, settings, usage, capacity, now) for name in settings.catalog.gpu_classes
+            name: ClassRoom(name, workspace, settings, near, capacity, now) for name in settings.catalog.gpu_classes
         }
         self.workspace = workspace
         self.settings = settings

@@ -114,7 +114,7 @@ def times_of_membership(settings: Settings, now: datetime) -> dict[str, datetime
 
 def _request_json(request: LaunchRequest) -> dict[str, Any]:
     found = asdict(request)
-    return {key: found[key] for key in found if key not in ("user", "server")}
+    return {key: found[key] for key in found if key not in ("user", "server", "asked")}
 
 
 def _workspace_json(offer: WorkspaceOffer) -> dict[str, Any]:

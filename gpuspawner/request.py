@@ -1,7 +1,7 @@
 """What one user asks for: a ``LaunchRequest``, parsed and checked from ``user_options``, which are never trusted."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from re import ASCII
@@ -53,6 +53,8 @@ class LaunchRequest:
     runtime: int
     image: str
     wait: int = 30 * 60
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The options as they were given, without those that were left to their defaults."""
 
 
 def profiles_of(workspace: Workspace, settings: Settings, day: date | None = None) -> dict[str, Profile]:
@@ -117,6 +119,7 @@ def parse_request(
         runtime=_RUNTIME.read(given.get("runtime"), profile.runtime, profile, most.runtime),
         image=_image(given.get("image"), profile, workspace, limits),
         wait=_WAIT.read(given.get("wait"), profile.wait, profile),
+        asked=given,
     )
 
 

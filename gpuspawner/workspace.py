@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -166,6 +167,16 @@ class Workspace(Schema):
 
     def limits(self, day: date) -> Limits:
         """The limits in force on this day; of several exceptions the last one named wins."""
+        if day not in self._limits:
+            self._limits.clear()  # it is asked for one day at a time, and often
+            self._limits[day] = self._limits_on(day)
+        return self._limits[day]
+
+    @cached_property
+    def _limits(self) -> dict[date, Limits]:
+        return {}
+
+    def _limits_on(self, day: date) -> Limits:
         return changed_by(
             self.exceptions,
             day,
@@ -186,7 +197,11 @@ class Workspace(Schema):
         more = (name for exception in self.exceptions for name in exception.profiles or ())
         return tuple(dict.fromkeys((*self.profiles, *more)))
 
-    def changes(self) -> set[date]:
+    def changes(self) -> frozenset[date]:
         """The days on which limits may change, or on which it opens or has closed."""
+        return self._changes
+
+    @cached_property
+    def _changes(self) -> frozenset[date]:
         bounds = {self.starts, self.ends + timedelta(days=1) if self.ends else None}
-        return changes_of(self.exceptions) | {day for day in bounds if day is not None}
+        return frozenset(changes_of(self.exceptions) | {day for day in bounds if day is not None})

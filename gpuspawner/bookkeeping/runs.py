@@ -44,7 +44,7 @@ def session_of(granted: Granted, session_id: str, hub: str, opened: datetime) ->
         server=asked.server,
         workspace=asked.workspace,
         profile=asked.profile,
-        options=_options(asked),
+        options=dict(asked.asked),
         gpu_classes=asked.gpu_classes,
         gpus=asked.gpus,
         cpu=asked.cpu,

@@ -46,7 +46,7 @@ class Session:
     id
         Of the launch; what makes each write happen once.
     options
-        What was asked for, as in ``user_options``.
+        What was asked for, as in ``user_options``; what was left to its default is absent.
     gpu_classes
         The classes it may land on, in order of preference; empty without GPU.
     cpu, memory, runtime

@@ -24,6 +24,12 @@ def refusal(options: dict[str, Any], **hub: Any) -> LaunchError:
     return caught.value
 
 
+def test_a_request_keeps_what_was_asked_for_and_not_what_was_left_to_its_default() -> None:
+    asked = ask(HUB, {"workspace": "lab", "cpu": " 4 ", "memory": "", "gpu_class": ["small"]})
+    assert asked.asked == {"workspace": "lab", "cpu": "4", "gpu_class": ["small"]}
+    assert asked == ask(HUB, {"workspace": "lab", "cpu": 4, "gpus": 1, "gpu_class": "small"}), "it is the same launch"
+
+
 def test_a_request_that_says_nothing_takes_the_defaults_of_the_default_workspace() -> None:
     assert ask(HUB) == LaunchRequest(
         user="ada",
