@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from types import new_class
 from typing import Any
@@ -13,27 +12,25 @@ from jupyterhub import orm
 from jupyterhub.auth import Authenticator, PAMAuthenticator
 from jupyterhub.user import User
 from jupyterhub.utils import maybe_future
-from sqlalchemy.orm import object_session
 from tornado.httpclient import HTTPClientError
 
 from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.group_handlers import group_handlers
-from gpuspawner.groups import Groups, has_role, wanted_groups
+from gpuspawner.groups import give_roles, has_role
 from gpuspawner.login_facts import authenticator_named, notices_of
 from gpuspawner.logins.unix_groups import unix_groups
-from gpuspawner.membership import Login, addresses_in
+from gpuspawner.membership import Login
 from gpuspawner.membership_log import MembershipLog
+from gpuspawner.memberships import Memberships
 from gpuspawner.roles import Role, role_specs
-from gpuspawner.rosters import Rosters
 
 __all__ = ["WorkspaceAuthenticator", "claims_of", "current_workspaces", "managed_workspaces", "with_workspaces"]
 
 # Where authenticators keep what the identity provider said, inside auth_state. LTI 1.3's auth_state is the claims.
 PROFILES = ("oauth_user", "cilogon_user", "user_attributes")
 SECRET_WORDS = ("token", "password", "secret")
-_AT_ONCE = 200
 
 
 def with_workspaces(base: type[Authenticator] | str) -> type[Authenticator]:
@@ -91,11 +88,7 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
 
     workspace_settings: Settings
     """The configuration of :class:`GPUSpawner`; a mistake in it stops the hub when the authenticator is made."""
-    workspace_log: MembershipLog
-    """Every change of membership; subscribe to it."""
-    workspace_rosters: Rosters
-    roster_interval = 5.0
-    """Seconds between two looks at the rosters."""
+    workspace_memberships: Memberships
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,18 +96,16 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         self.workspace_settings = settings = load_settings(
             section_of(self.config), spawner_class.class_trait_names() if spawner_class else None
         )
-        self.workspace_rosters = Rosters(settings.rosters(), self._normalized)
-        self.workspace_rosters.read()
-        for notice in notices_of(settings, type(self), self.config, self.workspace_rosters.current):
+        self.workspace_memberships = Memberships(settings, lambda: self.workspace_clock(), self._normalized)
+        for notice in notices_of(settings, type(self), self.config, self.workspace_memberships.rosters.current):
             self.log.warning("gpuspawner: %s", notice)
-        self._groups = Groups(settings)
-        self.workspace_log = MembershipLog(self._groups.names, lambda: self.workspace_clock())
-        self._newcomers: dict[str, frozenset[str]] = {}
-        self._addresses: dict[str, frozenset[str]] = {}
-        self._told_at: dict[str, datetime] = {}
-        self._watching: asyncio.Task[None] | None = None
-        self._started = False
         self._managed_roles: list[dict[str, Any]] = []
+        self._asked_for_handlers = False
+
+    @property
+    def workspace_log(self) -> MembershipLog:
+        """Every change of membership; subscribe to it."""
+        return self.workspace_memberships.log
 
     @classmethod
     def section_names(cls) -> list[str]:
@@ -131,23 +122,16 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
 
         JupyterHub asks once, as soon as it knows its users, groups and roles.
         """
-        if not self._started and getattr(app, "db", None) is not None:
-            self._started = True
-            self._db = app.db
-            self.workspace_log.watch(app.db)
-            self._groups.reconcile(app.db, self.workspace_login, "start")
-            self._groups.give_roles(app.db, self._managed_roles)
-            with suppress(RuntimeError):  # no loop: nobody is being served
-                asyncio.get_running_loop().call_soon(_begin_launcher, app)
-                if self.workspace_rosters:
-                    self._watching = asyncio.get_running_loop().create_task(self._watch_rosters())
+        if not self._asked_for_handlers and getattr(app, "db", None) is not None:
+            self._asked_for_handlers = True
+            asyncio.get_running_loop().call_soon(_begin_launcher, app)
+            self.workspace_memberships.begin(app.db)
+            give_roles(app.db, self._managed_roles)
         return [*mend_handlers(super().get_handlers(app)), *group_handlers()]
 
     async def workspace_close(self) -> None:
         """Stop looking at the rosters."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.workspace_memberships.close()
 
     async def load_managed_roles(self) -> list[dict[str, Any]]:
         """The base's own roles, and ours, which ``configure(c)`` cannot load where the base manages the roles.
@@ -168,31 +152,19 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             return model
         name = model["name"]
         claims = claims_of(model, self._profile()) | await self._unix_claims(name)
-        self._told(name, claims)
-        user = orm.User.find(handler.db, name)
-        held = [group.name for group in user.groups] if user else ()
-        wanted = wanted_groups(self.workspace_settings, self.workspace_login(name, claims, complete=True), held)
-        if user is None:
-            self._newcomers[name] = wanted
-        else:
-            self._fill(user, wanted, "login")
+        wanted = self.workspace_memberships.logged_in(name, claims, orm.User.find(handler.db, name))
         if self.manage_groups and model.get("groups") is not None:
-            return {**model, "groups": self._groups.with_others(model["groups"], wanted)}
+            return {**model, "groups": self.workspace_memberships.with_others(model["groups"], wanted)}
         return model
 
     async def add_user(self, user: Any) -> None:
         """Add a user as the base does; JupyterHub calls this in the middle of a first login, too."""
         await maybe_future(super().add_user(user))
-        wanted = self._newcomers.pop(user.name, None)
-        if wanted is not None:
-            self._fill(getattr(user, "orm_user", user), wanted, "login")
-        elif self._started:
-            self._forget(user.name)
-            self._groups.reconcile(self._db, self.workspace_login, "new user", [user.name])
+        self.workspace_memberships.added(getattr(user, "orm_user", user))
 
     def delete_user(self, user: Any) -> Any:
         """Forget what is remembered of a user: somebody else may come to have the name."""
-        self._forget(user.name)
+        self.workspace_memberships.forget(user.name)
         return super().delete_user(user)
 
     async def refresh_user(self, user: User, handler: Any = None) -> Any:
@@ -210,62 +182,18 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
         claims = claims_of(found, self._profile()) | unix
         # Only the whole of the claims can tell that somebody has left; groups alone, or renewed tokens, are a part.
         whole = bool(unix or claims_of({"auth_state": found.get("auth_state")}, self._profile()))
-        if whole:
-            self._told(user.name, claims)
-        login = self.workspace_login(user.name, claims, complete=whole)
-        wanted = wanted_groups(self.workspace_settings, login, _group_names(user))
-        self._fill(user.orm_user, wanted, "refresh")
-        if model and self._too_old(user.name):
+        wanted = self.workspace_memberships.refreshed(user.orm_user, claims, whole)
+        if model and self.workspace_memberships.is_too_old(user.name):
             return False
         if self.manage_groups and found.get("groups") is not None:
-            return {**found, "groups": self._groups.with_others(found["groups"], wanted)}
+            return {**found, "groups": self.workspace_memberships.with_others(found["groups"], wanted)}
         return model
-
-    def workspace_login(self, name: str, claims: Mapping[str, Any] | None = None, complete: bool = False) -> Login:
-        """What is known of a login today; ``complete``: whether ``claims`` are all it has."""
-        today = self.workspace_clock().date()
-        return Login(name, today, claims or {}, complete, self._addresses.get(name), self.workspace_rosters.current)
-
-    async def workspace_reread(self) -> None:
-        """Look for changes of the rosters; whoever is new on one, or gone, joins or leaves."""
-        changed = await self.workspace_rosters.check()
-        emails = {line.email for line in changed if line.email}
-        names = {line.user for line in changed if line.user}
-        names.update(name for name, addresses in self._addresses.items() if not emails.isdisjoint(addresses))
-        ordered = sorted(names)
-        for start in range(0, len(ordered), _AT_ONCE):
-            self._groups.reconcile(self._db, self.workspace_login, "roster", ordered[start : start + _AT_ONCE])
-            await asyncio.sleep(0)
-
-    async def _watch_rosters(self) -> None:
-        while True:
-            await asyncio.sleep(self.roster_interval)
-            try:
-                await self.workspace_reread()
-            except Exception:
-                self.log.exception("Error while reading the rosters; memberships stay as they are")
 
     def _normalized(self, name: str) -> str:
         try:
             return str(self.normalize_username(name))
         except (KeyError, ValueError):  # PAM may ask the system, which knows no such account yet
             return name
-
-    def _told(self, name: str, claims: Mapping[str, Any]) -> None:
-        self._addresses[name] = addresses_in(claims)
-        self._told_at[name] = self.workspace_clock()
-
-    def _forget(self, name: str) -> None:
-        self._addresses.pop(name, None)
-        self._told_at.pop(name, None)
-
-    def _too_old(self, name: str) -> bool:
-        """Whether the claims of a login are older than they may be; a hub that restarts begins to count anew."""
-        longest = self.workspace_settings.longest_login
-        if longest is None:
-            return False
-        now = self.workspace_clock()
-        return now - self._told_at.setdefault(name, now) >= timedelta(seconds=longest)
 
     async def _unix_claims(self, name: str) -> dict[str, Any]:
         """PAM says nothing of a login but that it is right; its claims are the Unix groups as they are now."""
@@ -277,10 +205,6 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
     def _profile(self) -> str | None:
         """OAuthenticator's subclasses name the key of auth_state that holds the provider's answer."""
         return getattr(self, "user_auth_state_key", None)
-
-    def _fill(self, user: orm.User, wanted: frozenset[str], cause: str) -> None:
-        db: Any = object_session(user)
-        self._groups.fill(user, wanted, db, cause)
 
 
 def _begin_launcher(app: Any) -> None:
@@ -332,7 +256,7 @@ def _workspaces(user: User, role: Role, at: datetime | None) -> frozenset[str]:
     authenticator = user.authenticator
     if isinstance(authenticator, WorkspaceAuthenticator):
         settings, now = authenticator.workspace_settings, at or authenticator.workspace_clock()
-        login = replace(authenticator.workspace_login(user.name), day=now.date())
+        login = replace(authenticator.workspace_memberships.login(user.name), day=now.date())
     else:
         settings = _settings_of(user)
         now = at or datetime.now(settings.timezone)

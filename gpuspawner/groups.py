@@ -12,7 +12,7 @@ from gpuspawner.membership_log import because_of
 from gpuspawner.roles import ADMINISTRATORS, Role, group_of
 from gpuspawner.workspace import Workspace
 
-__all__ = ["Groups", "has_role", "wanted_groups"]
+__all__ = ["Groups", "give_roles", "has_role", "wanted_groups"]
 
 _IN_WORKSPACES = (Role.MEMBER, Role.MANAGER, Role.AUDITOR)
 _AT_ONCE = 500
@@ -46,6 +46,14 @@ def _verdicts(settings: Settings, login: Login) -> tuple[frozenset[str], frozens
         frozenset(group for group, verdict in verdicts.items() if verdict),
         frozenset(group for group, verdict in verdicts.items() if verdict is None),
     )
+
+
+def give_roles(db: Session, roles: Iterable[Mapping[str, Any]]) -> None:
+    """Give groups the roles that JupyterHub knows without them; written as in ``c.JupyterHub.load_roles``."""
+    for spec in roles:
+        role = orm.Role.find(db, spec["name"])
+        role.groups = [orm.Group.find(db, name) or orm.Group(name=name) for name in spec["groups"]]
+    db.commit()
 
 
 class Groups:
@@ -91,13 +99,6 @@ class Groups:
             users = db.query(orm.User).options(selectinload(orm.User.groups)).filter(orm.User.name.in_(some))
             for user in users.all():
                 self.fill(user, wrong[user.name], db, cause)
-
-    def give_roles(self, db: Session, roles: Iterable[Mapping[str, Any]]) -> None:
-        """Give groups the roles that JupyterHub knows without them; written as in ``c.JupyterHub.load_roles``."""
-        for spec in roles:
-            role = orm.Role.find(db, spec["name"])
-            role.groups = [orm.Group.find(db, name) or orm.Group(name=name) for name in spec["groups"]]
-        db.commit()
 
     def _wrong(self, held: Mapping[str, Set[str]], login_of: Callable[[str], Login]) -> dict[str, frozenset[str]]:
         """Most users are named nowhere and nothing is known of them: of all those the rules say the same."""

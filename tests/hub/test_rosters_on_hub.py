@@ -48,8 +48,8 @@ def write(file: Path, content: str | None) -> None:
 
 async def reread(hub):
     """What the hub does by itself every few seconds; the second look takes what the first has seen."""
-    await hub.app.authenticator.workspace_reread()
-    await hub.app.authenticator.workspace_reread()
+    await hub.app.authenticator.workspace_memberships.reread()
+    await hub.app.authenticator.workspace_memberships.reread()
 
 
 def heard(hub):
@@ -113,7 +113,7 @@ async def test_a_broken_roster_changes_nothing_also_for_a_hub_that_starts_with_i
     assert hub.groups("ada") == {"course"}
 
     hub = await start()
-    assert hub.app.authenticator.workspace_rosters.problems
+    assert hub.app.authenticator.workspace_memberships.rosters.problems
     assert current_workspaces(hub.user("ada")) == {"course"}
     await hub.login("ada", PASSWORD)
     await hub.login("bob", PASSWORD)
@@ -137,7 +137,7 @@ async def test_a_line_counts_on_its_days_without_another_login(start):
 
 
 async def test_the_hub_looks_by_itself_and_outlives_an_error(start, file, monkeypatch):
-    monkeypatch.setattr("gpuspawner.authenticator.WorkspaceAuthenticator.roster_interval", 0.001)
+    monkeypatch.setattr("gpuspawner.memberships.ROSTER_INTERVAL", 0.001)
     hub = await start("user\nada\n")
     await hub.login("bob", PASSWORD)
     joined = asyncio.Event()
@@ -147,7 +147,7 @@ async def test_the_hub_looks_by_itself_and_outlives_an_error(start, file, monkey
         raise RuntimeError("a listener of somebody's")
 
     authenticator = hub.app.authenticator
-    look = authenticator.workspace_rosters.check
+    look = authenticator.workspace_memberships.rosters.check
     failures = iter([OSError("the file system is away")])
 
     async def fails_once():
@@ -155,7 +155,7 @@ async def test_the_hub_looks_by_itself_and_outlives_an_error(start, file, monkey
             raise failure
         return await look()
 
-    monkeypatch.setattr(authenticator.workspace_rosters, "check", fails_once)
+    monkeypatch.setattr(authenticator.workspace_memberships.rosters, "check", fails_once)
     authenticator.workspace_log.subscribe(listen)
     write(file, "user\nbob\n")
     await asyncio.wait_for(joined.wait(), 10)
