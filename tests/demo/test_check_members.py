@@ -59,3 +59,19 @@ def test_rules_that_nobody_looks_at_are_noted(check):
     assert words in check([{"not": {"claim": "groups", "equals": "staff"}}], "'dummy'")[1]
     assert words not in check(["ada"], "'dummy'")[1]
     assert words not in check([{"claim": "groups", "equals": "staff"}])[1]
+
+
+TRUSTS_HEADERS = "with_workspaces('trusted-header')\nc.TrustedHeaderAuthenticator.proxy_secrets = {}"
+
+
+def test_a_login_by_headers_that_anybody_could_write_is_a_mistake(check):
+    rule = {"claim": "isMemberOf", "equals": "x"}
+    status, told = check([rule], TRUSTS_HEADERS.format(["short"]))
+    assert status == 1
+    assert "c.TrustedHeaderAuthenticator.proxy_secrets[0]: found 5 characters, allowed: at least 32" in told
+    assert "1 mistake." in told
+    status, told = check([rule], TRUSTS_HEADERS.format("7"))
+    assert status == 1
+    assert "c.TrustedHeaderAuthenticator: The 'proxy_secrets' trait" in told
+    status, told = check([rule], TRUSTS_HEADERS.format("['s' * 32]"))
+    assert status == 0
