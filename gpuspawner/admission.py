@@ -21,7 +21,7 @@ from gpuspawner.checks import (
 from gpuspawner.class_checks import QUOTA, ClassRoom
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
-from gpuspawner.payment import Payment, budget_checks, payment_of
+from gpuspawner.payment import Payment, bills_of, payment_of
 from gpuspawner.pricing import Price
 from gpuspawner.quantity import say_gpus
 from gpuspawner.request import LaunchRequest, grants
@@ -163,7 +163,7 @@ def decide(
     }
     covered = request.gpu_classes
     if accounts is not None:
-        bills = {name: budget_checks(request, name, settings, accounts, now) for name in by_class or (None,)}
+        bills = bills_of(request, settings, accounts, now)
         checks += bills.pop(None, [])
         covered = tuple(name for name in by_class if all(check.allowed for check in bills[name]))
         by_class = {name: [*found, *bills[name]] for name, found in by_class.items()}

@@ -7,14 +7,14 @@ from typing import Any
 
 from gpuspawner.budget import Account, Accounts
 from gpuspawner.config import Settings
-from gpuspawner.payment import budget_checks, payment_of, say_period
+from gpuspawner.payment import bills_of, payment_of, say_period
 from gpuspawner.pricing import MICRO, price_of, say_units
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
 from gpuspawner.trace import Check, say_time
 from gpuspawner.workspace import Workspace
 
-__all__ = ["Estimate", "account_as_json", "balance_as_json", "estimate", "say_balance"]
+__all__ = ["Estimate", "account_as_json", "balance_as_json", "estimate", "say_balance", "say_cost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,8 @@ class Estimate:
 def estimate(request: LaunchRequest, settings: Settings, accounts: Accounts, now: datetime) -> Estimate:
     """What a checked request would cost if it began now. Quotas and other limits are not looked at."""
     price = price_of(settings, request.gpu_classes)
-    classes: tuple[str | None, ...] = request.gpu_classes or (None,)
-    failed = {
-        name: [c for c in budget_checks(request, name, settings, accounts, now) if not c.allowed] for name in classes
-    }
+    bills = bills_of(request, settings, accounts, now)
+    failed = {name: [check for check in bill if not check.allowed] for name, bill in bills.items()}
     covered = tuple(name for name in request.gpu_classes if not failed[name])
     refused = () if not all(failed.values()) else tuple(found[0] for found in failed.values())
     payment = payment_of(request, covered if not refused else request.gpu_classes, settings, accounts, now)
@@ -88,6 +86,12 @@ def estimate(request: LaunchRequest, settings: Settings, accounts: Accounts, now
         balance=say_balance(settings.workspaces[request.workspace], request.user, settings, accounts, now),
         refused=refused,
     )
+
+
+def say_cost(request: LaunchRequest, settings: Settings, accounts: Accounts, now: datetime) -> str:
+    """``"at most 3 SU"``; empty where no budget pays, or nothing is due."""
+    found = estimate(request, settings, accounts, now)
+    return f"at most {say_units(found.cost, up=True)}" if found.left is not None and found.cost else ""
 
 
 def say_balance(workspace: Workspace, user: str, settings: Settings, accounts: Accounts, now: datetime) -> str:

@@ -13,7 +13,7 @@ from gpuspawner.request import LaunchRequest, grants
 from gpuspawner.trace import Check, Unit, say_time
 from gpuspawner.workspace import Budget, Workspace
 
-__all__ = ["Payment", "budget_checks", "payment_of", "say_period"]
+__all__ = ["Payment", "bills_of", "payment_of", "say_period"]
 
 _MINUTE = 60
 
@@ -29,20 +29,23 @@ class Payment:
     runtime: int
 
 
-def budget_checks(
-    request: LaunchRequest, gpu_class: str | None, settings: Settings, accounts: Accounts, now: datetime
-) -> list[Check]:
-    """Whether the budgets of the member and of the workspace cover a launch on one class, or without GPU (None).
+def bills_of(
+    request: LaunchRequest, settings: Settings, accounts: Accounts, now: datetime
+) -> dict[str | None, list[Check]]:
+    """Whether the budgets of the member and of the workspace cover a launch on each of its classes; without GPU: None.
 
-    A launch that costs nothing is always covered.
+    A launch that costs nothing is always covered. Where a used up budget ends a session, and covers it on none of the
+    classes, it is enough that it covers the shortest one.
     """
     workspace = settings.workspaces[request.workspace]
-    budget = workspace.budget
-    return (
-        []
-        if budget is None
-        else list(_Cashier(request, gpu_class, workspace, budget, settings, accounts, now).checks())
-    )
+    budget, classes = workspace.budget, request.gpu_classes or (None,)
+    if budget is None:
+        return {name: [] for name in classes}
+    cashiers = {name: _Cashier(request, name, workspace, budget, settings, accounts, now) for name in classes}
+    bills = {name: list(cashier.checks()) for name, cashier in cashiers.items()}
+    if budget.when_used_up == "end" and not any(all(check.allowed for check in bill) for bill in bills.values()):
+        return {name: list(cashier.checks(may_end_early=True)) for name, cashier in cashiers.items()}
+    return bills
 
 
 def payment_of(
@@ -88,7 +91,7 @@ class _Cashier:
         self.settings, self.accounts, self.now = settings, accounts, now
         self.cost = self._ceiling(gpu_class, request.gpus)
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self, *, may_end_early: bool = False) -> Iterator[Check]:
         """One check for each budget that the launch needs something of."""
         if not self.cost:
             return
@@ -98,7 +101,7 @@ class _Cashier:
             account = member if user else self.accounts.pool(self.workspace.name, self.now)
             if account is None:
                 continue
-            allowed = self.cost <= account.left or self._may_end_early(account.left)
+            allowed = self.cost <= account.left or (may_end_early and self._pays_for_some(account.left))
             yield Check(
                 limit=f"workspace.budget.{key}",
                 unit=Unit.UNITS,
@@ -118,9 +121,9 @@ class _Cashier:
         price = price_of(self.settings, classes)
         return price.ceiling(classes, gpus, self.request.cpu, self.now, self.request.runtime)
 
-    def _may_end_early(self, left: int) -> bool:
+    def _pays_for_some(self, left: int) -> bool:
         shortest = self.settings.catalog.profiles[self.request.profile].runtime.min
-        return self.budget.when_used_up == "end" and self._lasts(left) >= min(shortest, self.request.runtime)
+        return self._lasts(left) >= min(shortest, self.request.runtime)
 
     def _lasts(self, left: int) -> int:
         """Seconds that so much pays for."""

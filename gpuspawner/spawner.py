@@ -22,6 +22,7 @@ from gpuspawner.config import KEYS, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
+from gpuspawner.estimate import say_cost
 from gpuspawner.feed import Feed
 from gpuspawner.hub_sessions import begin_sessions
 from gpuspawner.idle_servers import report_variables
@@ -247,6 +248,8 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             request = self._request()
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
             self.launch_summary = describe_launch(request, settings.catalog)
+            cost = say_cost(request, settings, self.launcher.accounts, self.launcher.now())
+            self.launch_summary += f"; {cost}" if cost else ""
             server = self._notebook_server(self._answers_within(request))
             pod = await self.launcher.launch(
                 request,

@@ -226,7 +226,7 @@ class WaitingRoom:
             found = admit(asked, settings, self._holds.usage(), capacity, self._clock())
         except DeniedError:
             return None
-        found = replace(found, cost=granted.cost, price=granted.price)
+        found = replace(granted, request=found.request, placements=found.placements, checks=found.checks)
         fits = any(capacity.of(place.offer).most_free_on_a_node >= request.gpus for place in found.placements)
         if not fits and not (hopeless and found.placements != granted.placements):
             return None

@@ -18,6 +18,7 @@ from gpuspawner.cluster.events import Phase, Progress
 from gpuspawner.cluster.failures import NoSuchGPUError
 from gpuspawner.config import load_settings
 from gpuspawner.errors import LaunchError
+from gpuspawner.labels import LIMITED_BY
 from gpuspawner.launcher import Launcher
 from gpuspawner.local.apiserver.events import record_event
 from gpuspawner.local.engine import Engine
@@ -237,6 +238,47 @@ async def test_where_the_site_wants_no_fallback_a_launch_stays_with_its_first_cl
     hall.touch("eve")
     with pytest.raises(LaunchError, match="as long as this launch may wait"):
         await asyncio.wait_for(task, PATIENCE)
+
+
+BUDGETS = {
+    "gpu_classes": {name: {**found, "rate": 0.1} for name, found in SECTION["gpu_classes"].items()},
+    "workspaces": {
+        "lab": {"members": "*", "budget": {"per_member": 0.5, "renews": "never"}},
+        "rich": {"members": "*", "budget": {"per_member": 0.19, "renews": "never", "when_used_up": "end"}},
+    },
+}
+
+
+@pytest.mark.parametrize("changes", [BUDGETS])
+async def test_a_launch_moves_only_to_what_its_budget_covers(hall: Hall) -> None:
+    """An hour of a small GPU costs 0.1 SU, one of a slice 1 SU."""
+    await hall.begin("ada")[0]
+    task, steps = hall.begin("bob", workspace="lab", gpu_classes=("small", "slice"), runtime=3600)
+    await told(steps, says("The only Small GPU is taken"))
+    assert hall.launcher.accounts.left("lab", "bob", hall.launcher.now()) == 400_000
+    hall.monotonic = 61.0
+    hall.touch("bob")
+    await told(steps, lambda step: step.phase is Phase.WAITING)
+    await hall.launcher.stop("ada", "", grace_seconds=2)
+    assert (await asyncio.wait_for(task, PATIENCE)).node == "t4-0"
+
+
+@pytest.mark.parametrize("changes", [BUDGETS])
+async def test_a_launch_that_moves_keeps_what_it_holds_and_how_long_it_may_run(hall: Hall) -> None:
+    await hall.begin("ada")[0]
+    await hall.begin("bob", gpu_classes=("slice",))[0]
+    task, steps = hall.begin("eve", workspace="rich", gpu_classes=("small", "slice"), runtime=7200)
+    await told(steps, says("The only Small GPU is taken"))
+    await hall.launcher.stop("bob", "", grace_seconds=2)
+    hall.monotonic = 61.0
+    hall.touch("eve")
+    pod = await asyncio.wait_for(task, PATIENCE)
+    assert pod.node.startswith("a100-mig")
+    assert pod.runtime == 660
+    assert pod.annotations[LIMITED_BY] == "budget"
+    account = hall.launcher.accounts.member("rich", "eve", hall.launcher.now())
+    assert account is not None
+    assert (account.held, account.left) == (183_333, 6_667)
 
 
 @pytest.mark.parametrize("nodes", ["a100-mig-3g.40gb=1x1 cpu=1"])

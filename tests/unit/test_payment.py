@@ -172,6 +172,13 @@ def test_where_a_used_up_budget_ends_a_session_it_runs_for_as_long_as_is_paid() 
         launch({"gpu_class": "medium", "runtime": "6h"}, spent(9.9), settings=settings)
 
 
+def test_a_class_that_is_covered_is_rather_taken_than_one_that_ends_early() -> None:
+    settings = hub({"per_member": 10, "when_used_up": "end"})
+    granted = launch({"gpu_class": "any", "runtime": "6h"}, spent(6.5), settings=settings)
+    assert granted.gpu_classes == ("small",)
+    assert (granted.request.runtime, granted.cost) == (6 * 3600, 3 * MICRO)
+
+
 def test_the_quota_is_told_before_the_budget() -> None:
     settings = hub()
     everyone = settings.workspaces["everyone"].model_copy(update={"budget": settings.workspaces["lab"].budget})
