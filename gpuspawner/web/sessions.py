@@ -36,7 +36,7 @@ _PIECE = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from
 <div class="gs-notice" role="status" data-gs-notice="{{ notice.id }}" data-gs-level="{{ notice.level }}">
 {{ notice.sentence }}
 {% if notice.data.extendable_by %}
-<a href="{{ home }}#gs-servers">Extend it</a>
+<a class="alert-link" href="{{ home }}#gs-servers">Give it more time</a>
 {% endif %}
 </div>
 {% endfor %}"""
