@@ -126,3 +126,22 @@ async def test_who_loses_a_group_keeps_the_server_and_starts_no_other_there(star
     refused = await launch(hub, "ada", {"profile": "cpu", "workspace": "course"}, server="second")
     assert "course" in refused
     assert not await launch(hub, "ada", {"profile": "cpu", "workspace": "everyone"}, server="third")
+
+
+async def test_a_launch_asks_the_provider_first(start_gpu_hub, provider, stored_logins):
+    await provider.says("ada", groups=["course"])
+    hub = await start_gpu_hub(
+        authenticator="generic-oauth", login=provider.generic(**stored_logins), workspaces=BY_GROUP
+    )
+    person = hub.person()
+    await log_in_at_the_provider(person, "ada")
+    await provider.says("ada", groups=[])
+    answer = await person.session.post(
+        hub.url / "api/users/ada/server",
+        json={"profile": "cpu", "workspace": "course"},
+        headers={**person.xsrf_header(), "Sec-Fetch-Mode": "cors"},
+    )
+    assert answer.status == 400
+    assert "course" in (await answer.json())["message"]
+    assert hub.groups("ada") == {"everyone"}
+    assert not hub.user("ada").spawners[""].active
