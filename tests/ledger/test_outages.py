@@ -157,18 +157,22 @@ async def test_writes_happen_in_the_order_of_their_calls(store: Store, locked) -
 async def test_a_database_that_is_locked_for_long_is_one_that_does_not_answer(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    other = database.Database(url)
+    other.migrate()
     monkeypatch.setattr(database, "_CONNECTS_WITHIN", 0.05)
     monkeypatch.setattr(database, "_ANSWERS_WITHIN", 0.05)
-    store, other = Store(url, "hub"), database.Database(url)
-    await store.open()
+    impatient = Store(url, "hub")
     with other.write() as connection:
         if not other.is_sqlite:
             connection.execute(text("LOCK TABLE gpuspawner_sessions"))
         with pytest.raises(StoreUnavailableError) as caught:
-            await store.hold(session())
+            await impatient.hold(session())
     assert "timeout" in caught.value.detail or "locked" in caught.value.detail
-    assert await store.hold(session())
-    await store.close()
+    await impatient.close()
+    monkeypatch.undo()
+    patient = Store(url, "hub")
+    assert await patient.hold(session())
+    await patient.close()
     other.dispose()
 
 
