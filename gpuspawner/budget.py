@@ -8,13 +8,11 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from gpuspawner.history import Book, Given, History, counts, end_of, history_of
-from gpuspawner.period import Period, first_day, midnight, next_first_day, period_of
+from gpuspawner.period import Period, first_day, midnight, period_of
 from gpuspawner.pricing import Price, micro_of
 from gpuspawner.workspace import Budget, Workspace
 
 __all__ = ["Account", "Accounts", "Charged", "Given", "Paid", "Period", "period_of"]
-
-_LOOK_AHEAD = 60
 
 
 class Charged(Protocol):
@@ -77,6 +75,8 @@ class Account:
         return max(0, self.total - self.spent - self.held)
 
 
+_LOOK_AHEAD = 400
+"""Periods, or days of a rolling budget."""
 _Key = tuple[str, str | None]
 """Workspace and user; None for its pool."""
 
@@ -280,16 +280,16 @@ class Accounts:
     def when(self, workspace: str, user: str | None, cost: int, now: datetime) -> datetime | None:
         """When so much will be left of one account if nothing else is spent and no hold ends; None: never."""
         budget = self._workspaces[workspace].budget
-        steps = max(_LOOK_AHEAD, budget.window if budget else 0) + 1
-        at = now
-        for _ in range(steps):
+        at, carried = now, -1
+        for _ in range(_LOOK_AHEAD):
             account = self._account((workspace, user), at, at)
             if budget is None or account is None or account.left >= cost:
                 return at
-            following = next_first_day(budget, first_day(budget, at, self._timezone))
-            if following is None:
+            following = account.renews if budget.renews == "rolling" else account.period.ends
+            grows = budget.renews in ("rolling", "terms") or at == now or account.carried > carried
+            if following is None or not grows or budget.renews == "never":
                 return None
-            at = midnight(following, self._timezone)
+            at, carried = following, account.carried
         return None
 
     def _day(self, session: Charged) -> date | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from gpuspawner.budget import Account, Accounts
 from gpuspawner.checks import day_of, gpus_of, place_of
@@ -111,7 +112,7 @@ class _Cashier:
                 allowed=allowed,
                 rule=f"{SECTION}.{place_of(self.workspace)}.budget.{key}",
                 gpu_class=self.gpu_class or "",
-                allowed_from=None if allowed else self._covered_from(),
+                allowed_from=None if allowed else self._covered_from,
                 reason="" if allowed else self._reason(account, own=user is not None),
                 remedy="" if allowed else self._remedy(left),
             )
@@ -146,7 +147,7 @@ class _Cashier:
     def _remedy(self, left: int) -> str:
         """What would fit: less time, fewer GPUs, another class, none, or later; else whom to ask."""
         ways = list(self._ways(left))
-        since = self._covered_from()
+        since = self._covered_from
         if since is not None:
             at = say_time(since, self.now.astimezone(self.settings.timezone))
             ways.append(f"wait until {at}, when {'enough of it' if self.budget.renews == 'rolling' else 'it'} renews")
@@ -175,6 +176,7 @@ class _Cashier:
         if request.gpus and not profile.gpus.min and self._ceiling(None, 0) <= left:
             yield "start without a GPU"
 
+    @cached_property
     def _covered_from(self) -> datetime | None:
         """When all budgets cover the launch if nothing else is spent until then; None: never."""
         whose = (self.request.user, None)

@@ -312,7 +312,11 @@ def test_a_session_may_not_grow_by_what_its_period_passed_on_and_is_spent() -> N
         ({"per_member": 10}, 11, None),
         ({"per_member": 10, "carry_over": {"per_member": 20}, "starts": "2026-11-23"}, 21, local("2026-12-07")),
         ({"per_member": 10, "renews": "rolling", "days": 3}, 5, local("2026-11-28")),
+        ({"per_member": 10, "renews": "rolling", "days": 3}, 11, None),
         ({"per_member": 10, "renews": "never"}, 5, None),
+        ({"per_member": 10, "carry_over": {"per_member": 20}, "starts": "2026-11-23"}, 31, None),
+        ({"per_member": 10, "renews": "terms", "terms": ["2026-09-24", "2027-01-04"]}, 5, local("2027-01-04")),
+        ({"per_member": 10, "renews": "terms", "terms": ["2026-09-24", "2027-01-04"]}, 11, None),
     ],
 )
 def test_when_a_launch_can_be_paid_is_known(budget: dict[str, Any], cost: int, expected: datetime | None) -> None:
@@ -415,11 +419,13 @@ def test_whoever_launches_only_what_is_left_never_spends_more_than_there_is(
     for at in (now, now + WEEK, now + 5 * WEEK):
         assert again.member("course", "ada", at) == accounts.member("course", "ada", at)
         assert again.pool("course", at) == accounts.pool("course", at)
-    if budget["renews"] == "never":
-        pool = accounts.pool("course", WEDNESDAY)
-        assert pool is not None
-        assert pool.held == sum(one.held for one in opened_.values() if one.id not in charged)
-        assert pool.spent == sum(charged.values())
+    # All periods together have spent and hold what there is.
+    if budget["renews"] != "rolling":
+        days = (WEDNESDAY - timedelta(days=31) + timedelta(days=day) for day in range(50))
+        pools = [pool for day in days if (pool := accounts.pool("course", day)) is not None]
+        periods = {pool.period: pool for pool in pools}.values()
+        assert sum(pool.held for pool in periods) == sum(o.held for o in opened_.values() if o.id not in charged)
+        assert sum(pool.spent for pool in periods) == sum(charged.values())
 
 
 def test_a_first_day_of_a_term_is_a_day() -> None:
