@@ -127,6 +127,12 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
             asyncio.get_running_loop().call_soon(_begin_launcher, app)
             self.workspace_memberships.begin(app.db)
             give_roles(app.db, self._managed_roles)
+            ours = role_specs(self.workspace_settings.groups_with_roles())
+            if any(orm.Role.find(app.db, role["name"]) is None for role in ours):
+                self.log.warning(
+                    "gpuspawner: managers, auditors and administrators lack their roles; configure(c) makes them and "
+                    "goes last into the configuration file"
+                )
         return [*mend_handlers(super().get_handlers(app)), *group_handlers()]
 
     async def workspace_close(self) -> None:

@@ -211,3 +211,37 @@ async def test_roles_of_the_site_stay_and_one_of_the_same_name_wins(start):
     await enrolled(hub, "dean", "bob")
     assert (what(hub, "dean", "course"), what(hub, "dean", "lab")) == ([], ["READ"])
     assert "read:services:name" in scopes_of(hub, "bob")
+
+
+async def test_a_token_is_worth_no_more_than_was_asked_for_and_than_its_owner_is(start):
+    hub = await start()
+    await enrolled(hub, "ada", "prof")
+    person = await hub.login("prof", PASSWORD)
+    read = "custom:gpuspawner:read!group=course"
+    answer = await person.session.post(
+        hub.url / "api/users/prof/tokens", json={"scopes": [read]}, headers=person.xsrf_header()
+    )
+    assert answer.status == 201
+    token = orm.APIToken.find(hub.app.db, (await answer.json())["token"])
+    mine = scopes.get_scopes_for(token)
+    assert (may(mine, Action.READ, "course"), may(mine, Action.MANAGE, "course")) == (True, False)
+    answer = await person.session.post(
+        hub.url / "api/users/prof/tokens", json={"scopes": ["custom:gpuspawner:read"]}, headers=person.xsrf_header()
+    )
+    assert answer.status == 400
+
+    assert (await hub.api("DELETE", "groups/course:managers/users", json={"users": ["prof"]})).status == 200
+    assert not may(scopes.get_scopes_for(token), Action.READ, "course")
+
+
+@pytest.mark.parametrize(
+    ("configured", "managers", "told"), [(True, ["prof"], 0), (False, ["prof"], 1), (False, [], 0)]
+)
+async def test_roles_that_nobody_has_made_are_missed_in_the_log(start, start_hub, caplog, configured, managers, told):
+    spaces = {"course": {"members": ["ada"], "managers": managers}}
+    if configured:
+        await start(spaces=spaces)
+    else:
+        config = {"Authenticator": {"allow_all": True}, "GPUSpawner": {"workspaces": spaces}}
+        await start_hub(config, authenticator=with_workspaces("dummy"))
+    assert sum("configure(c) makes them" in record.getMessage() for record in caplog.records) == told
