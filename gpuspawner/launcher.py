@@ -309,6 +309,7 @@ class Launcher:
                 raise HoldError(granted.cost, self.books.unavailable or TimeoutError())
             self.accounts.hold(session)
             sessions.append(session)
+            logger.info("%s/%s is granted: %s", request.user, request.server, "; ".join(map(str, granted.checks)))
             return granted
 
         try:

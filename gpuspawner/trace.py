@@ -68,6 +68,14 @@ class Check:
     reason: str = ""
     remedy: str = ""
 
+    def __str__(self) -> str:
+        """For the log: ``"workspace.quota medium 3 of 12, 1 asked"``."""
+        taken = "" if isinstance(self.value, str | tuple) else f"{self.used:g} of "
+        value, asked = (
+            f"{one:g}" if isinstance(one, int | float) else self.unit.say(one) for one in (self.value, self.asked)
+        )
+        return f"{' '.join(filter(None, (self.limit, self.gpu_class)))} {taken}{value}, {asked} asked"
+
     def as_json(self) -> dict[str, Any]:
         """For the API and the audit log: numbers as they are, and ``said`` in words."""
         found: dict[str, Any] = {

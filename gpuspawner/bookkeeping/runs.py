@@ -70,6 +70,7 @@ def denial_of(denial: DeniedError, request: LaunchRequest, at: datetime) -> Audi
             "options": _options(request),
             "reason": denial.reason,
             "rules": [check.rule for check in denial.checks if not check.allowed],
+            "checks": [check.as_json() for check in denial.checks if not check.allowed],
         },
     )
 

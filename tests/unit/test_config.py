@@ -445,6 +445,51 @@ NOTICES: list[tuple[str, Any, str]] = [
         {"hours": "01:00-16:00", "rate": 0.5},
         "off_peak: no workspace has a budget, so it is only noted in the ledger",
     ),
+    (
+        "workspaces/lab",
+        {"members": "*", "profiles": "training", "gpu_classes": ["medium", "small"]},
+        "workspaces['lab'].gpu_classes: no profile of this workspace offers 'small'",
+    ),
+    (
+        "workspaces/lab",
+        {"members": "*", "profiles": "training", "gpu_classes": []},
+        "workspaces['lab'].profiles: 'training' needs a GPU, and the quota grants none of its GPU classes",
+    ),
+    (
+        "workspaces/cse151a/per_launch",
+        {"runtime": "5m"},
+        "workspaces['cse151a'].per_launch.runtime: less than 'pytorch' needs, so nobody can start that here",
+    ),
+    (
+        "workspaces/cse151a/borrowing_limit",
+        {"small": 1},
+        "workspaces['cse151a'].borrowing_limit: no cohort lends anything to this workspace",
+    ),
+    (
+        "cohorts",
+        {"a": {"workspaces": ["cse151a", "everyone"], "reserve": {"small": 1}}},
+        "cohorts['a'].reserve: nothing is kept free, since nothing is lent without borrowing",
+    ),
+    (
+        "cohorts",
+        {"a": {"workspaces": ["cse151a", "everyone"], "reserve": {"small": 6}, "borrowing": True}},
+        "cohorts['a'].reserve['small']: all 6 are kept in reserve, so nothing can be borrowed",
+    ),
+    (
+        "cohorts",
+        {"a": {"workspaces": ["cse151a", "lab"], "borrowing": True}},
+        "cohorts['a'].borrowing: a workspace without quota lends nothing",
+    ),
+    (
+        "cohorts",
+        {"a": {"workspaces": "cse151a", "borrowing": True}},
+        "cohorts['a'].borrowing: there is nobody to borrow from",
+    ),
+    (
+        "profiles/pytorch/images",
+        ["quay.io/lab/*", "ghcr.io/lab*"],
+        ("profiles['pytorch'].images: 'ghcr.io/lab*' fits 'ghcr.io/lab-of-somebody-else/x', too; is it ghcr.io/lab/*?"),
+    ),
 ]
 
 

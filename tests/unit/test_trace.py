@@ -277,6 +277,12 @@ def test_a_check_goes_into_the_api_with_numbers_and_words() -> None:
     assert Unit.SECONDS.say(5400) == "1 h 30 min"
 
 
+def test_a_check_goes_into_the_log_in_one_short_line() -> None:
+    found = trace({}, [held(1, "small")])
+    assert str(found["workspace.quota"]) == "workspace.quota small 1 of 2, 1 asked"
+    assert str(found["workspace.profiles"]) == "workspace.profiles pytorch, minimal, pytorch asked"
+
+
 @pytest.mark.parametrize(
     ("at", "words"),
     [
