@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from accounting import sessions, settled
 from cluster import IMAGES, SECTION
 from launching import environment, launch, named, stop
 from running_hub import Person, RunningHub
@@ -18,6 +19,7 @@ from gpuspawner.activity.prometheus import Pod, SourceError
 from gpuspawner.activity.watch import IdleWatch
 from gpuspawner.idle import IdleState, Sample
 from gpuspawner.local.engine import Engine
+from gpuspawner.pricing import MICRO
 from gpuspawner.sessions import Sessions
 
 PATIENCE = 30
@@ -207,6 +209,25 @@ async def test_a_workspace_may_start_the_server_again_without_its_gpu_on_the_sam
     assert "/user/ada/" in routes
     await stop(lab.hub, "ada")
     assert "/user/ada/" not in routes
+
+
+async def test_the_hold_that_a_downgrade_does_not_need_is_given_back(start_lab: StartLab) -> None:
+    budget = {"per_member": 10, "renews": "never"}
+    lab = await start_lab(workspace={"idle_gpu": "downgrade", "budget": budget})
+    launcher = lab.hub.app.tornado_settings["gpuspawner_launcher"]
+    await settled(launcher)
+    assert launcher.accounts.member("everyone", "ada", lab.at).held == 8 * MICRO
+    await lab.minutes(92)
+    await lab.until(lambda: any("without its GPU" in told for told in lab.told()))
+    await settled(launcher)
+    first, second = sorted(await sessions(launcher), key=lambda session: session.opened)
+    assert (first.gpus, first.cause) == (1, "downgraded")
+    assert first.started
+    assert first.ended
+    assert first.charged == pytest.approx((first.ended - first.started).total_seconds() * MICRO / 3600, abs=300)
+    assert (second.gpus, second.held, second.ended) == (0, 0, None)
+    account = launcher.accounts.member("everyone", "ada", lab.at)
+    assert (account.held, account.spent) == (0, first.charged)
 
 
 async def test_a_downgraded_server_that_dies_later_is_noticed_as_any_other(start_lab: StartLab) -> None:
