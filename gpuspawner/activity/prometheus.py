@@ -21,6 +21,13 @@ _TIMEOUT = 20.0
 _RATE = 300
 _MOST_POINTS = 10_000
 _CONTAINER = "notebook"
+_USED, _CPU = "DCGM_FI_DEV_FB_USED", "container_cpu_usage_seconds_total"
+_NEEDED = {
+    _USED: f"Prometheus has no {_USED}: is NVIDIA's DCGM exporter scraped? Without it no server ends for an idle GPU, "
+    "unless it reports its use by the extension gpuspawner.notebook.",
+    _CPU: f"Prometheus has no {_CPU}: is the kubelets' cAdvisor scraped? Without it no server ends for an idle GPU, "
+    "unless it reports its use by the extension gpuspawner.notebook, or c.GPUSpawner.idle says cpu: None.",
+}
 
 
 class SourceError(Exception):
@@ -56,6 +63,22 @@ class PrometheusSource:
         times = {"start": _text(began), "end": _text(at), "step": str(step)}
         return await self._ask("query_range", times, at)
 
+    async def doubts(self, at: datetime, *, cpu: bool) -> list[str]:
+        """What keeps this Prometheus from telling whether a GPU is idle, a sentence each; ``cpu``: if that counts."""
+        try:
+            needed = _NEEDED if cpu else {_USED: _NEEDED[_USED]}
+            return [words for metric, words in needed.items() if not await self._has(metric, at)]
+        except SourceError as error:
+            return [str(error)]
+
+    async def _has(self, metric: str, at: datetime) -> bool:
+        query = f"count({metric}{{{self._config.selector}}})"
+        answer = await self._post("query", {"query": query, "time": _text(at)})
+        try:
+            return bool(answer["data"]["result"])
+        except (KeyError, TypeError):
+            raise SourceError(f"{self._config.url} does not answer as a Prometheus does.") from None
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
@@ -64,9 +87,9 @@ class PrometheusSource:
 
     async def _ask(self, path: str, times: Mapping[str, str], at: datetime) -> dict[Pod, list[Sample]]:
         ours, window = self._config.selector, max(120, 2 * self._every)
-        memory = f"max_over_time(DCGM_FI_DEV_FB_USED{{{ours}}}[{window}s])"
+        memory = f"max_over_time({_USED}{{{ours}}}[{window}s])"
         notebooks = _matchers(f'container="{_CONTAINER}"', ours)
-        cpu = f"container_cpu_usage_seconds_total{{{notebooks}}}"
+        cpu = f"{_CPU}{{{notebooks}}}"
         cpu = f"sum by (namespace, pod) (rate({cpu}[{_RATE}s]) and present_over_time({cpu}[{window}s]))"
         found: dict[Pod, dict[float, tuple[float | None, float | None]]] = {}
         memories, rates = await asyncio.gather(self._series(path, memory, times), self._series(path, cpu, times))

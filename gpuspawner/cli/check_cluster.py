@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from gpuspawner.activity.prometheus import PrometheusSource
 from gpuspawner.admission import Availability, State
 from gpuspawner.catalog import uses_devices
 from gpuspawner.cli.errors import CommandError
@@ -64,12 +65,25 @@ async def _look(settings: Settings, patience: float) -> Look:
                 "Without them nobody can say what is free; the hub's ClusterRole needs get, list and watch of nodes.",
                 status=2,
             )
-        return Look(settings, view)
+        found = Look(settings, view)
+        found.warnings += await _of_prometheus(settings)
+        return found
     except TimeoutError:
         raise CommandError(view.unreachable or "Kubernetes has not answered in time.", status=2) from None
     finally:
         await view.close()
         await client.close()
+
+
+async def _of_prometheus(settings: Settings) -> list[str]:
+    policy = settings.idle
+    if policy is None or policy.prometheus is None:
+        return []
+    source = PrometheusSource(policy.prometheus, policy.every)
+    try:
+        return await source.doubts(datetime.now(settings.timezone), cpu=policy.cpu is not None)
+    finally:
+        await source.close()
 
 
 def _scope(view: View) -> str:

@@ -12,6 +12,7 @@ from jupyterhub.utils import url_path_join
 from tornado.web import HTTPError, authenticated
 
 from gpuspawner.authenticator import current_workspaces
+from gpuspawner.idle import Verdict
 from gpuspawner.lease import SHORTEST_EXTENSION, ExtensionError, Lease
 from gpuspawner.notices import Level, Notice
 from gpuspawner.quantity import format_duration, say_units
@@ -73,8 +74,11 @@ async def extend_server(user: Any, server: str, seconds: int | str | None, *, by
     return await sessions.extend(user.name, server, seconds, by=by)
 
 
-def session_json(lease: Lease, sessions: Sessions) -> dict[str, Any]:
-    """A running server as the API tells it; times as RFC 3339 in the hub's time zone, durations in seconds."""
+def session_json(lease: Lease, sessions: Sessions, idle: Verdict | None = None) -> dict[str, Any]:
+    """A running server as the API tells it; times as RFC 3339 in the hub's time zone, durations in seconds.
+
+    ``idle`` is what is known of its idleness, where it ends for that.
+    """
     zone = sessions.settings.timezone
 
     def say(moment: datetime) -> str:
@@ -90,6 +94,13 @@ def session_json(lease: Lease, sessions: Sessions) -> dict[str, Any]:
         "runtime": lease.runtime,
         "extendable_by": sessions.extendable_by(lease),
         "ends_by": [{"cause": end.kind, "at": say(end.at), "why": end.warning} for end in sessions.ends(lease)],
+        "idle": idle
+        and {
+            "state": str(idle.state),
+            "why": idle.why,
+            "since": idle.since and say(idle.since),
+            "ends": idle.ends and say(idle.ends),
+        },
     }
 
 

@@ -84,6 +84,18 @@ async def test_the_past_is_read_minute_by_minute(source: PrometheusSource) -> No
     assert worked == [at(60), at(61), at(62)]
 
 
+async def test_a_prometheus_that_lacks_what_is_needed_is_doubted(source: PrometheusSource) -> None:
+    assert await source.doubts(at(30), cpu=True) == []
+    gpu, cpu = await source.doubts(at(300), cpu=True)
+    assert gpu.startswith("Prometheus has no DCGM_FI_DEV_FB_USED: is NVIDIA's DCGM exporter scraped?")
+    assert cpu.startswith("Prometheus has no container_cpu_usage_seconds_total: is the kubelets' cAdvisor scraped?")
+    assert await source.doubts(at(300), cpu=False) == [gpu]
+    away = PrometheusSource(Prometheus(url="http://127.0.0.1:9"), 60)
+    (doubt,) = await away.doubts(at(30), cpu=True)
+    assert "does not answer" in doubt
+    await away.close()
+
+
 async def test_without_a_selector_the_busiest_of_two_clusters_counts(prometheus: RealPrometheus) -> None:
     source = PrometheusSource(Prometheus(url=prometheus.url), 60)
     try:

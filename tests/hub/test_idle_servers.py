@@ -136,6 +136,17 @@ async def page(person: Person, path: str = "home") -> str:
     return " ".join(html.unescape(await answer.text()).split())
 
 
+async def shown(lab: Lab) -> dict[str, Any]:
+    """What the API says of a server's idleness, asked with the server's own token."""
+    variables = await environment(lab.hub, "ada")
+    headers = {"Authorization": f"token {variables['JUPYTERHUB_API_TOKEN']}"}
+    url = f"{variables['JUPYTERHUB_API_URL']}/gpuspawner/sessions/ada"
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+        (found,) = (await answer.json())["sessions"]
+        told: dict[str, Any] = found["idle"]
+        return told
+
+
 async def test_who_does_not_use_a_gpu_is_warned_then_the_server_ends_and_the_next_page_says_why(
     start_lab: StartLab,
 ) -> None:
@@ -143,6 +154,7 @@ async def test_who_does_not_use_a_gpu_is_warned_then_the_server_ends_and_the_nex
     began = lab.clock(0)
     await lab.minutes(59)
     assert lab.state() == IdleState.ACTIVE
+    assert (await shown(lab))["state"] == "active"
     assert "gpuspawner/idle-ends" not in lab.annotations()
     assert lab.told() == []
     await lab.minutes(1)
@@ -152,6 +164,7 @@ async def test_who_does_not_use_a_gpu_is_warned_then_the_server_ends_and_the_nex
         f"Your server ends in 30 min, at {lab.clock(30)}: its GPU has not been used since {began}. "
         "Your files are kept. Use the GPU, and it stays."
     )
+    assert (await shown(lab))["state"] == "warned"
     said = json.loads(lab.annotations()["gpuspawner/idle"])
     ends = datetime.fromisoformat(lab.annotations()["gpuspawner/idle-ends"])
     assert said["state"] == "warned"
@@ -199,7 +212,7 @@ async def test_a_workspace_may_start_the_server_again_without_its_gpu_on_the_sam
     assert second["spec"]["volumes"][0] == first["spec"]["volumes"][0]
     assert "nvidia.com/gpu" in first["spec"]["containers"][0]["resources"]["limits"]
     assert "nvidia.com/gpu" not in second["spec"]["containers"][0]["resources"]["limits"]
-    assert second["spec"]["activeDeadlineSeconds"] == pytest.approx(8 * 3600 - 92 * 60, abs=90)
+    assert second["spec"]["activeDeadlineSeconds"] == pytest.approx(8 * 3600 - 91 * 60, abs=120)
     (held,) = lab.hub.app.tornado_settings["gpuspawner_launcher"].usage()
     assert (held.gpus, held.workspace) == (0, "everyone")
     told = " ".join(lab.told())

@@ -56,13 +56,17 @@ class SessionsHandler(_ServerHandler):
 
     def get(self, user_name: str) -> None:
         """Those that whoever asks may see."""
-        _, sessions, _ = self.found(user_name, "")
+        user, sessions, _ = self.found(user_name, "")
         own = self.has(_OWN, user_name) or self.has("read:servers", user_name)
         leases = sessions.leases(user_name) if sessions is not None else []
         seen = [lease for lease in leases if own or self.may(Action.READ, lease.workspace)]
         if not own and not seen:
             raise self.forbidden(f"the scope read:servers!user={user_name}, or {Action.READ} of the workspace")
-        self.answer({"sessions": [session_json(lease, sessions) for lease in seen if sessions is not None]})
+        watch = user.settings.get("gpuspawner_idle") if user is not None else None
+        told = [
+            session_json(lease, sessions, watch and watch.verdict(*lease.key)) for lease in seen if sessions is not None
+        ]
+        self.answer({"sessions": told})
 
 
 class ExtendHandler(_ServerHandler):
