@@ -101,7 +101,8 @@ class Database:
     def migrate(self) -> Versions:
         """Bring the tables to the newest version; returns what was found. Of hubs that start together one does it.
 
-        A SQLite file that has tables already is copied first, to a file with its version in the name.
+        A new SQLite file is readable by its owner only. One that has tables already is copied first, to a file with its
+        version in the name.
 
         Raises
         ------
@@ -110,6 +111,9 @@ class Database:
         WrongVersionError
             Where a newer gpuspawner wrote it.
         """
+        if self.is_sqlite and not self.in_memory:
+            with suppress(OSError):  # which connecting then tells
+                _make_private(Path(str(self.url.database)))
         before = self.versions()
         if before.found == before.newest:
             return before
@@ -138,6 +142,7 @@ class Database:
         unfinished = copy.with_name(f"{copy.name}.unfinished")
         try:
             unfinished.unlink(missing_ok=True)
+            _make_private(unfinished)
             with closing(sqlite3.connect(str(self.url.database))) as connection:
                 connection.execute("VACUUM INTO ?", (str(unfinished),))
             unfinished.replace(copy)
@@ -159,6 +164,11 @@ class Database:
             unavailable = StoreUnavailableError(f"{self.name}: {cause}")
             unavailable.connection_lost = isinstance(error, DBAPIError) and error.connection_invalidated
             raise unavailable from error
+
+
+def _make_private(path: Path) -> None:
+    """A file of one's own, where there is none: who used what is nobody else's business on a machine of many."""
+    path.touch(mode=0o600)
 
 
 def _url(written: str) -> URL:

@@ -141,6 +141,17 @@ def test_a_file_is_copied_before_it_is_migrated(tmp_path: Path) -> None:
     copy.close()
 
 
+def test_a_new_file_and_its_copies_are_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "gpuspawner.sqlite"
+    Database(f"sqlite:///{path}").migrate()
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    path.chmod(0o640)
+    Database(f"sqlite:///{path}")._keep_copy("0001")
+    Database(f"sqlite:///{path}").migrate()
+    assert path.stat().st_mode & 0o777 == 0o640, "what an administrator has set stays"
+    assert (tmp_path / "gpuspawner.sqlite.version-0001").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_new_ledger_leaves_no_copy(tmp_path: Path) -> None:
     ledger = Database(f"sqlite:///{tmp_path / 'new.sqlite'}")
     assert ledger.migrate().found is None
