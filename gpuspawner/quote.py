@@ -63,5 +63,5 @@ def costs_of(user: str, workspaces: Collection[str], settings: Settings, account
         steps = tuple((at - begin, hours.factor if inside else MICRO) for at, inside in changes)
         first, _, last = zone.hours.partition("-")
         elsewhere = f" ({hours.timezone})" if hours.timezone != settings.timezone.key else ""
-        words = f"From {first} to {last}{elsewhere} all of it costs {hours.factor / MICRO:.0%} of that."
+        words = f"From {first} to {last}{elsewhere} everything costs {hours.factor / MICRO:.0%} of that."
     return Costs(quotes, price.rates, price.cpu_rate, steps, words)

@@ -90,4 +90,4 @@ async def test_off_peak_hours_count_from_the_moment_they_begin(page: Page, pages
     await choose(page, "Medium")
     await set_runtime(page, hours)
     await expect(page.locator("[data-gs-summary-cost]")).to_contain_text(f"Costs {cost} at most.")
-    await expect(page.locator("[data-gs-off-peak]")).to_have_text("From 15:00 to 21:00 all of it costs 50% of that.")
+    await expect(page.locator("[data-gs-off-peak]")).to_have_text("From 15:00 to 21:00 everything costs 50% of that.")
