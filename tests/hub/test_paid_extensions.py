@@ -7,7 +7,7 @@ import pytest
 from cluster import SECTION
 from launching import launch, named, stop
 from running_hub import RunningHub
-from sitting import HOUR, Clock, gone, lease, page, sentences, sessions
+from sitting import HOUR, Clock, gone, lease, page, sentences, sessions, until
 
 from gpuspawner.cluster.client import UnreachableError
 from gpuspawner.launcher import Launcher
@@ -74,6 +74,21 @@ async def test_an_extension_is_held_and_written_with_who_asked_for_it(start: Any
     assert (session.runtime, session.held) == (2 * HOUR, 2 * MICRO)
     entries = (await launcher(hub).store.audit(AuditFilter(action="extension"))).rows
     assert [(entry.actor, entry.user) for entry in entries] == [("prof", "ada")]
+
+
+async def test_a_hub_that_restarts_still_holds_what_an_extension_costs(start: Any, start_gpu_hub: Any) -> None:
+    hub, _ = await start()
+    await sessions(hub).extend("ada", "", HOUR)
+    ends = lease(hub).ends
+    hub = await start_gpu_hub(gpu_classes=CLASSES, profiles=PROFILES, workspaces=course(per_member=3))
+    await until(lambda: "gpuspawner_sessions" in hub.app.tornado_settings and sessions(hub).lease("ada", ""))
+    await launcher(hub).books.quiet()
+    assert held(hub) == 2
+    assert lease(hub).ends == ends
+    with pytest.raises(ExtensionError, match="Ask for at most 1 h"):
+        await sessions(hub).extend("ada", "", 2 * HOUR)
+    await sessions(hub).extend("ada", "", HOUR)
+    assert held(hub) == 3
 
 
 async def test_after_it_only_what_was_used_is_charged(start: Any) -> None:
