@@ -10,7 +10,8 @@ from traitlets.config import Config
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.workspace import Workspace
+from gpuspawner.quantity import micro_of, say_units
+from gpuspawner.workspace import Budget, Workspace
 
 __all__ = ["cannot_be_run", "inherited", "load_config", "run", "table"]
 
@@ -99,13 +100,14 @@ def cannot_be_run(path: Path, error: Exception) -> CommandError:
 def describe(settings: Settings) -> Iterable[str]:
     """What `settings` offer: a table each of workspaces, profiles and GPU classes, then the notices."""
     yield table(
-        ("WORKSPACE", "MEMBERS", "PROFILES", "QUOTA"),
+        ("WORKSPACE", "MEMBERS", "PROFILES", "QUOTA", "BUDGET"),
         [
             (
                 workspace.name,
                 _members(workspace),
                 "all" if workspace.profiles is None else ", ".join(workspace.profiles),
                 _quota(workspace.quota),
+                _budget(workspace.budget),
             )
             for workspace in settings.workspaces.values()
         ],
@@ -118,9 +120,13 @@ def describe(settings: Settings) -> Iterable[str]:
         ],
     )
     yield table(
-        ("GPU CLASS", "ACCEPTS"),
+        ("GPU CLASS", "AN HOUR", "ACCEPTS"),
         [
-            (gpu_class.name, "; ".join(f"{o.source} {', '.join(o.product)}".rstrip() for o in gpu_class.accepts))
+            (
+                gpu_class.name,
+                say_units(micro_of(gpu_class.rate), up=True),
+                "; ".join(f"{o.source} {', '.join(o.product)}".rstrip() for o in gpu_class.accepts),
+            )
             for gpu_class in settings.catalog.gpu_classes.values()
         ],
     )
@@ -139,6 +145,15 @@ def _quota(quota: Mapping[str, int] | None) -> str:
     if quota is None:
         return "unlimited"
     return ", ".join(f"{count} {name}" for name, count in quota.items()) or "no GPUs"
+
+
+def _budget(budget: Budget | None) -> str:
+    if budget is None or not budget.bounds:
+        return "none"
+    amounts = (("a member", budget.per_member), ("in all", budget.pool))
+    said = [f"{say_units(micro_of(units))} {whose}" for whose, units in amounts if units is not None]
+    renews = {"terms": "each term", "never": "once", "rolling": f"in {budget.window} days"}
+    return f"{', '.join(said)}, {renews.get(budget.renews, budget.renews)}"
 
 
 def _members(workspace: Workspace) -> str:
