@@ -44,6 +44,7 @@ __all__ = [
 
 # firstAvailable of resource.k8s.io/v1
 _MOST_ALTERNATIVES = 8
+_LOOKS_AHEAD = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,48 @@ def decide(
     now: datetime,
     accounts: Accounts | None = None,
 ) -> Decision:
-    """As :func:`admit`, without raising: for whoever wants to know why."""
+    """As :func:`admit`, without raising: for whoever wants to know why, and from when it would be allowed."""
+    held = list(usage)
+    found = _decide(request, settings, held, capacity, now, accounts)
+    if found.refusal is None:
+        return found
+    since = _possible(request, settings, held, found.allowed_from, accounts)
+    refusal = found.refusal
+    pays = any(check.limit.startswith("workspace.budget") for check in found.checks if not check.allowed)
+    remedy = refusal.remedy if pays else refusal.remedy + possible_from(since, settings, now)
+    return replace(found, refusal=DeniedError(refusal.reason, remedy, checks=found.checks), allowed_from=since)
+
+
+def _possible(
+    request: LaunchRequest,
+    settings: Settings,
+    usage: Sequence[Held],
+    since: datetime | None,
+    accounts: Accounts | None,
+) -> datetime | None:
+    """From ``since`` on, the first time at which every limit would allow a launch, if nobody else comes before it.
+
+    Each limit knows when it would; by then another one may have changed. What is free in the cluster is not known.
+    """
+    for _ in range(_LOOKS_AHEAD):
+        if since is None:
+            return None
+        later = [held for held in usage if held.ends is None or held.ends > since]
+        then = _decide(request, settings, later, Capacity(), since, accounts)
+        if then.refusal is None:
+            return since
+        since = then.allowed_from if then.allowed_from is None or then.allowed_from > since else None
+    return None
+
+
+def _decide(
+    request: LaunchRequest,
+    settings: Settings,
+    usage: Sequence[Held],
+    capacity: Capacity,
+    now: datetime,
+    accounts: Accounts | None,
+) -> Decision:
     workspace = settings.workspaces[request.workspace]
     others = [held for held in usage if held.key != (request.user, request.server)]
     mine = [held for held in others if held.user == request.user]
@@ -236,7 +278,7 @@ def _no_room(
         needs_gpu = settings.catalog.profiles[request.profile].gpus.min
         remedy = f"{other}: choose that, or {wait}." if other else wait.capitalize()
         remedy += "" if other else "." if needs_gpu else ", or start without a GPU."
-    return DeniedError(reason, remedy + possible_from(since, settings, now)), since
+    return DeniedError(reason, remedy), since
 
 
 def _over_quota(request: LaunchRequest, settings: Settings, checks: Mapping[str, Check]) -> tuple[str, str | None]:

@@ -105,7 +105,7 @@ def judge(limits: Iterable[Limit], settings: Settings, now: datetime) -> list[Ch
 def _refused(check: Check, limit: Limit, value: float, settings: Settings, now: datetime) -> Check:
     reason, remedy = limit.words(limit, value)
     since = allowed_from(limit, value, settings, now)
-    return replace(check, reason=reason, remedy=remedy + possible_from(since, settings, now), allowed_from=since)
+    return replace(check, reason=reason, remedy=remedy, allowed_from=since)
 
 
 def possible_from(since: datetime | None, settings: Settings, now: datetime) -> str:

@@ -15,7 +15,6 @@ from gpuspawner.checks import (
     gpus_of,
     judge,
     place_of,
-    possible_from,
 )
 from gpuspawner.cohort import Cohort
 from gpuspawner.config import SECTION, Settings
@@ -185,9 +184,8 @@ class ClassRoom:
         waits = [replace(limit, asked=gpus) for limit in loan.since]
         lent = [allowed_from(limit, limit.bound(self.day).value or 0, self.settings, self.now) for limit in waits]
         since = min((at for at in (own.allowed_from, *lent) if at is not None), default=None)
-        wait = "Wait until a server of this workspace stops."
         reason = loan.why.removesuffix(".") + f"; you asked for {gpus} more."
-        remedy = wait + possible_from(since, self.settings, self.now)
+        remedy = "Wait until a server of this workspace stops."
         return replace(made, allowed=False, reason=reason, remedy=remedy, allowed_from=since)
 
     def _borrowed(self, cohort: Cohort) -> str:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_hub import MONDAY, ask, changed, section, small_hub
 
 from gpuspawner.admission import Capacity, Held, admit, decide
@@ -99,7 +101,8 @@ def test_a_quota_is_free_again_when_enough_of_its_servers_have_ended_at_the_late
     usage = [held(1, "small", minutes=300), held(1, "small", user="hopper", minutes=90)]
     one = trace({}, usage)["workspace.quota"]
     assert one.allowed_from == MONDAY + timedelta(minutes=90)
-    assert one.remedy.endswith("It is possible from 11:30 on.")
+    with pytest.raises(DeniedError, match=r"It is possible from 11:30 on\."):
+        admit(ask(small_hub(), COURSE), small_hub(), usage, Capacity(), MONDAY)
     two = trace({"gpus": 2}, usage)["workspace.quota"]
     assert two.allowed_from == MONDAY + timedelta(minutes=300)
 
@@ -123,6 +126,75 @@ def test_what_ends_before_an_exception_lowers_the_limit_counts_by_the_limit_of_i
     usage = [held(2, "small", minutes=24 * 60)]
     check = trace({}, usage, hub)["workspace.quota"]
     assert check.allowed_from == MONDAY.replace(day=25, hour=0), "on the 24th nothing is granted"
+
+
+def test_a_launch_is_possible_when_all_its_limits_allow_it_and_not_when_the_first_does() -> None:
+    mine = [held(0, user="ada", server="a", minutes=60), held(0, user="ada", server="b", minutes=600)]
+    taken = [held(2, "small", minutes=120)]
+    hub = course(exceptions=[{"from": "2026-11-23", "to": "2026-11-23", "per_launch": {"gpus": 0}}])
+    decision = decide(ask(hub, {**COURSE, "gpu_class": "small"}), hub, [*mine, *taken], Capacity(), MONDAY)
+    assert [check.limit for check in decision.checks if not check.allowed] == [
+        "workspace.per_launch.gpus",
+        "workspace.per_member.servers",
+        "workspace.quota",
+    ]
+    assert decision.allowed_from == MONDAY.replace(day=24, hour=0)
+    assert decision.refusal is not None
+    assert decision.refusal.remedy.endswith("It is possible from 24 November on.")
+
+
+def test_a_limit_that_falls_before_another_rises_makes_a_launch_wait_for_both() -> None:
+    exceptions = [
+        {"from": "2026-11-24", "to": "2026-11-24", "per_launch": {"runtime": "12h"}},
+        {"from": "2026-11-26", "to": "2026-11-26", "per_launch": {"runtime": "12h"}, "quota": {"small": 4}},
+    ]
+    hub = course(per_launch={"runtime": "1h"}, exceptions=exceptions)
+    request = ask(hub, {**COURSE, "runtime": "2h"})
+    decision = decide(request, hub, [held(2, "small")], Capacity(), MONDAY)
+    assert decision.allowed_from == MONDAY.replace(day=26, hour=0)
+    never = decide(request, hub, [held(4, "small")], Capacity(), MONDAY)
+    assert never.allowed_from is None
+
+
+days = st.integers(22, 29).flatmap(lambda first: st.tuples(st.just(first), st.integers(first, 29)))
+dated = st.builds(
+    lambda days, limits: {"from": f"2026-11-{days[0]}", "to": f"2026-11-{days[1]}", **limits},
+    days,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "quota": st.fixed_dictionaries({"small": st.integers(0, 3)}),
+            "per_member": st.fixed_dictionaries({"gpus": st.integers(0, 3)}),
+            "per_launch": st.fixed_dictionaries({"gpus": st.integers(0, 3)}),
+        },
+    ),
+)
+
+
+@given(
+    st.lists(dated, max_size=3),
+    st.lists(st.tuples(st.integers(1, 2), st.sampled_from(["ada", "grace"]), st.integers(1, 6000)), max_size=4),
+    st.integers(1, 2),
+)
+def test_the_time_that_is_told_is_the_first_at_which_the_launch_is_allowed(
+    exceptions: list[dict[str, Any]], others: list[tuple[int, str, int]], gpus: int
+) -> None:
+    hub = course(exceptions=exceptions)
+    usage = [held(n, "small", user=user, server=str(at), minutes=at) for at, (n, user, _) in enumerate(others, 1)]
+    usage = [
+        replace(one, ends=MONDAY + timedelta(minutes=ends)) for one, (_, _, ends) in zip(usage, others, strict=True)
+    ]
+    request = ask(hub, {**COURSE, "gpu_class": "medium"}, server="new")
+    request = replace(request, gpu_classes=("small",), gpus=gpus)
+
+    def allowed(at: datetime) -> bool:
+        then = [one for one in usage if one.ends is not None and one.ends > at]
+        return decide(request, hub, then, Capacity(), at).refusal is None
+
+    told = decide(request, hub, usage, Capacity(), MONDAY)
+    times = sorted({one.ends for one in usage if one.ends} | {MONDAY.replace(day=day, hour=0) for day in range(24, 31)})
+    first = next((at for at in times if allowed(at)), None)
+    assert told.allowed_from == (None if told.refusal is None else first)
 
 
 def test_a_workspace_that_opens_later_says_when() -> None:
