@@ -34,7 +34,7 @@ def test_a_command_on_it_is_one(command: str) -> None:
 
 
 def test_its_grant_is_one() -> None:
-    [body] = re.findall(r"-d '\s*(\{.*?\})'", PAGE, re.DOTALL)
+    [body] = re.findall(r"/grants -d '\s*(\{.*?\})'", PAGE, re.DOTALL)
     GrantRequest.model_validate(json.loads(body))
 
 
