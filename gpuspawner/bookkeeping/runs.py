@@ -67,26 +67,12 @@ def denial_of(denial: DeniedError, request: LaunchRequest, at: datetime) -> Audi
         workspace=request.workspace,
         details={
             "server": request.server,
-            "options": _options(request),
+            "options": dict(request.asked),
             "reason": denial.reason,
             "rules": [check.rule for check in denial.checks if not check.allowed],
             "checks": [check.as_json() for check in denial.checks if not check.allowed],
         },
     )
-
-
-def _options(asked: LaunchRequest) -> dict[str, Any]:
-    """A request as ``user_options`` say it."""
-    return {
-        "workspace": asked.workspace,
-        "profile": asked.profile,
-        **({"gpu_class": list(asked.gpu_classes)} if asked.gpu_classes else {}),
-        "gpus": asked.gpus,
-        "cpu": asked.cpu,
-        "memory": asked.memory,
-        "runtime": asked.runtime,
-        "image": asked.image,
-    }
 
 
 def carry(manifest: dict[str, Any], session: Session, *, until_charged: bool) -> None:

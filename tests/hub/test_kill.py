@@ -1,7 +1,6 @@
 """kill -9 of a real hub process at every step of a launch and of a stop: afterwards everything is charged once.
 
-The engine, which runs the pods, is in this process and outlives the hub. Its clock runs at its own speed, so that some
-seconds are a good part of an hour, and so that nobody can take the hub's clock for it.
+The engine, which runs the pods, is in this process and outlives the hub. Its clock is its own.
 """
 
 import asyncio
@@ -12,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,6 @@ from gpuspawner.local.engine import Engine
 HERE = Path(__file__).parent
 GPU = {"profile": "pytorch", "gpu_class": ["small", "medium"], "gpus": 1, "runtime": "2h"}
 PATIENCE = 60.0
-SPEED = 100
 
 
 class Machine:
@@ -150,9 +147,6 @@ class Machine:
 
 @pytest.fixture
 async def machine(engine: Engine, tmp_path: Path) -> AsyncIterator[Machine]:
-    began = time.monotonic()
-    noon = datetime(2031, 3, 4, 12, tzinfo=UTC)
-    engine.store.clock = lambda: noon + timedelta(seconds=(time.monotonic() - began) * SPEED)
     machine = Machine(engine, tmp_path)
     yield machine
     await machine.kill()
