@@ -62,8 +62,23 @@ def test_check_finds_no_mistake_in_the_demo(
     assert "cse151a" in capsys.readouterr().out
 
 
+SITE = {
+    "HUB_PROXY_SECRET": "a-secret-of-proxy-and-hub-that-is-long",
+    "LDAP_SERVER": "ldap.example.edu",
+    "LMS_ISSUER": "https://lms.example.edu",
+    "LMS_AUTHORIZE_URL": "https://lms.example.edu/authorize",
+    "LMS_JWKS_URL": "https://lms.example.edu/jwks",
+    "LMS_CLIENT_ID": "10000000000001",
+}
+"""What the examples read from the hub's environment."""
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*/jupyterhub_config.py")), ids=lambda path: path.parent.name)
-def test_check_finds_no_mistake_in_the_examples(example: Path) -> None:
+def test_check_finds_no_mistake_in_the_examples(example: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {**SITE, "ROSTERS": str(tmp_path), "STUDIES": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    for people in ("cse151a-fa26", "cogs118b-fa26", "cardiac-ct", "stroke-mri"):
+        (tmp_path / f"{people}.csv").write_text("user,email,role,from,to\n")
     assert main(["check", str(example)]) == 0
 
 
