@@ -86,9 +86,9 @@ _STARTING: set[asyncio.Task[None]] = set()
 def _downgrade(hub: Mapping[str, Any], sessions: Sessions, user: str, server: str) -> dict[str, Any] | None:
     """The options of the launch without GPU, for the time that was left; None where the server does not run."""
     lease = sessions.lease(user, server)
-    if lease is None:
+    spawner = hub["users"][user].spawners.get(server) if user in hub["users"] else None
+    if lease is None or spawner is None:
         return None
-    spawner = hub["users"][user].spawners[server]
     options = {key: value for key, value in (spawner.user_options or {}).items() if key != "gpu_class"}
     profile = sessions.settings.catalog.profiles.get(lease.profile)
     left = round((lease.ends - sessions.now()).total_seconds())

@@ -43,7 +43,8 @@ DOWNGRADED = "downgraded"
 """Codes of the causes: a server ended for being idle, and one that is started again without its GPU."""
 
 _LAST_LOOK = timedelta(seconds=5)
-_SAME = timedelta(minutes=1)
+_AT_ONCE = 50
+"""Servers that are judged before others get a turn in the event loop."""
 _KEPT = "Your files are kept."
 
 
@@ -146,10 +147,25 @@ class IdleWatch:
         for kept in (self._tracks, self._warned, self._said):
             for launch in kept.keys() - running:
                 del kept[launch]
-        await self._gather([one for one in watched if one.gpus], now)
+        await self._gather(watched, now)
         active = self._activity() if any(not one.gpus for one in watched) else {}
-        for one in watched:
-            await self._consider(one, self._judge(one, active, now), now)
+        notes = []
+        for count, one in enumerate(watched):
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if not self._still_runs(one):
+                continue
+            verdict = self._said[one.lease.launch] = self._judge(one, active, now)
+            self._plan(one, verdict, now)
+            said = self._annotations(one, verdict)
+            if any(one.pod.annotations.get(name) != text for name, text in said.items()):
+                notes.append(self._sessions.note(*one.lease.key, said))
+        await asyncio.gather(*notes)
+
+    def _still_runs(self, one: _Watched) -> bool:
+        """Whether the server is the one it was when the look began: it may have been stopped and started since."""
+        pod = self._view.pod(one.pod.namespace, one.pod.name)
+        return pod is not None and pod.uid == one.pod.uid and not pod.ended
 
     async def _run(self) -> None:
         while True:
@@ -237,7 +253,7 @@ class IdleWatch:
             self._warned[one.lease.launch] = _warned_of(one.pod.annotations.get(IDLE, ""))
         return self._warned[one.lease.launch]
 
-    async def _consider(self, one: _Watched, verdict: Verdict, now: datetime) -> None:
+    def _plan(self, one: _Watched, verdict: Verdict, now: datetime) -> None:
         """Plan the end of a server that is to be warned, and cancel it where it is needed no more."""
         launch, key = one.lease.launch, one.lease.key
         warns = verdict.state in (IdleState.WARNED, IdleState.DUE)
@@ -247,9 +263,6 @@ class IdleWatch:
         else:
             self._warned[launch] = None
             self._sessions.cancel_end(*key, IDLE_END)
-        said, self._said[launch] = self._said.get(launch), verdict
-        if said is None or _differs(said, verdict):
-            await self._sessions.note(*key, self._annotations(one, verdict))
 
     def _kept(self, one: _Watched) -> bool:
         space = self._settings.workspaces.get(one.lease.workspace)
@@ -282,13 +295,6 @@ class IdleWatch:
         if warned is not None:
             said["warned"] = _text(warned)
         return {IDLE: json.dumps(said, ensure_ascii=False), IDLE_ENDS: None if kept else _text(verdict.ends)}
-
-
-def _differs(one: Verdict, other: Verdict) -> bool:
-    """Whether a pod has to say something else; that the end moves by seconds is not worth a request."""
-    if one.state != other.state or (one.ends is None) != (other.ends is None):
-        return True
-    return one.ends is not None and other.ends is not None and abs(one.ends - other.ends) >= _SAME
 
 
 def _text(at: datetime) -> str:

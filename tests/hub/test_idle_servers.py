@@ -38,10 +38,13 @@ class GPUs:
         self.used: dict[str, tuple[int | None, float | None]] = {}
         self.away = False
         self.asked_for: list[datetime] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def look(self, at: datetime) -> Mapping[Pod, list[Sample]]:
         if self.away:
             raise SourceError("Prometheus is away.")
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return {("default", pod): [Sample(at, *used)] for pod, used in self.used.items()}
 
     async def history(self, began: datetime, at: datetime) -> Mapping[Pod, list[Sample]]:
@@ -275,6 +278,28 @@ async def test_a_profile_that_needs_a_gpu_is_ended_where_others_are_downgraded(s
     assert "without GPU" not in lab.told()[0]
     await lab.minutes(31)
     await lab.ended()
+
+
+async def test_a_server_that_starts_while_the_old_one_is_looked_at_is_not_taken_for_it(
+    start_lab: StartLab, gpus: GPUs
+) -> None:
+    lab = await start_lab()
+    await lab.minutes(61)
+    assert lab.state() == IdleState.WARNED
+
+    async def restart() -> None:
+        gpus.meanwhile = None
+        await stop(lab.hub, "ada")
+        assert await launch(lab.hub, "ada", {"profile": "pytorch", "gpu_class": "small"}) == ""
+
+    gpus.meanwhile = restart
+    lab.at += timedelta(minutes=1)
+    await lab.watch.look()
+    lab.sessions.look()
+    (lease,) = lab.sessions.leases()
+    assert [end.kind for end in lab.sessions.ends(lease)] == ["runtime"]
+    assert "gpuspawner/idle" not in lab.annotations()
+    assert lab.told() == []
 
 
 async def test_a_workspace_may_keep_servers_whose_gpu_is_idle(start_lab: StartLab) -> None:
