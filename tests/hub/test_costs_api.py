@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from launching import launch, stop
 from running_hub import ADMIN_TOKEN, RunningHub
 from spending import Launch
 from yarl import URL
@@ -183,3 +184,19 @@ async def test_the_cost_is_not_shown_where_nothing_is_paid(hub: RunningHub) -> N
     page = await (await person.get("spawn")).text()
     assert "SU" not in page
     assert "gpuspawner/cost" not in page
+
+
+async def test_a_launch_holds_what_was_shown_and_a_stop_gives_back_what_was_not_used(hub: RunningHub) -> None:
+    token = await token_of(hub, "ada")
+    options = {"workspace": "lab", "profile": "pytorch", "gpu_class": "any", "gpus": 2, "runtime": "2h"}
+    _, shown = await ask(hub, "estimate", token, "POST", json=options)
+    assert await launch(hub, "ada", options) == ""
+    assert "; at most 4 SU" in hub.user("ada").spawner.launch_summary
+    lab = (await ask(hub, "balance", token))[1]["workspaces"][1]
+    assert (lab["member"]["held"], lab["pool"]["held"], shown["cost"]) == (4, 4, 4)
+    await stop(hub, "ada")
+    await launcher_of(hub, "ada").books.quiet()
+    lab = (await ask(hub, "balance", token))[1]["workspaces"][1]
+    assert lab["member"]["held"] == lab["pool"]["held"] == 0
+    assert 0 <= lab["member"]["spent"] < 0.1
+    assert lab["member"]["spent"] == lab["pool"]["spent"] == round(10 - lab["member"]["left"], 6)
