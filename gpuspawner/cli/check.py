@@ -112,6 +112,20 @@ def describe(settings: Settings) -> Iterable[str]:
             for workspace in settings.workspaces.values()
         ],
     )
+    if settings.cohorts:
+        yield table(
+            ("COHORT", "WORKSPACES", "TOGETHER", "BORROWING", "RESERVE"),
+            [
+                (
+                    cohort.name,
+                    ", ".join(cohort.workspaces),
+                    _quota(cohort.quota) if cohort.quota else "what their quotas add up to",
+                    "yes" if cohort.borrowing else "no",
+                    _quota(cohort.reserve) if cohort.reserve else "none",
+                )
+                for cohort in settings.cohorts.values()
+            ],
+        )
     yield table(
         ("PROFILE", "IMAGE", "GPU CLASSES"),
         [

@@ -43,6 +43,8 @@ def _parts(found: Mapping[str, Any], *, all_offers: bool) -> Iterator[str]:
     if found["checks"]:
         header = ("LIMIT", "GPU CLASS", "VALUE", "USED", "ASKED", "ALLOWED", "SET BY")
         yield table(header, [_row(check, now) for check in found["checks"]])
+    if not found["budgets_known"]:
+        yield "The hub's ledger does not answer: budgets are left out."
     if all_offers:
         yield table(
             ("WORKSPACE", "PROFILE", "GPU CLASS", "GPUS", "CPU", "MEMORY", "RUNTIME", "WHY NOT"), _offers(found)

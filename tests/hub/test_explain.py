@@ -108,6 +108,20 @@ async def test_a_workspace_to_come_says_when_it_opens(hub: RunningHub) -> None:
     assert told["allowed_from"] == "2999-01-04T00:00:00+00:00"
 
 
+async def test_without_the_ledger_budgets_are_left_out_and_that_is_said(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, told = await ask(hub, {"user": "ada"})
+    assert told["budgets_known"] is True
+
+    async def away() -> bool:
+        return False
+
+    monkeypatch.setattr(hub.app.tornado_settings["gpuspawner_launcher"].books, "ready", away)
+    _, told = await ask(hub, {"user": "ada"})
+    assert (told["allowed"], told["budgets_known"]) == (True, False)
+
+
 async def command(hub: RunningHub, folder: Path, *arguments: str) -> tuple[int, str, str]:
     """`gpuspawner explain` as a process of its own, with its token in a file."""
     (folder / "token").write_text(f"{ADMIN_TOKEN}\n")

@@ -1,9 +1,9 @@
-"""What `gpuspawner check` prints of a configuration's budgets and rates."""
+"""What `gpuspawner check` prints of a configuration's budgets, rates and cohorts."""
 
 from typing import Any
 
 import pytest
-from small_hub import section
+from small_hub import section, small_hub
 
 from gpuspawner.cli.check import describe
 from gpuspawner.config import load_settings
@@ -35,3 +35,11 @@ def test_the_table_of_gpu_classes_tells_what_an_hour_costs() -> None:
     classes = list(describe(load_settings(hub)))[2]
     header, row, *_ = classes.splitlines()
     assert row[header.index("AN HOUR") :].startswith("0.25 SU ")
+
+
+def test_cohorts_are_shown_with_what_they_lend() -> None:
+    cohorts = {"teaching": {"workspaces": ["everyone", "cse151a"], "borrowing": True, "reserve": {"small": 1}}}
+    shown = "\n".join(describe(small_hub(cohorts=cohorts)))
+    assert "COHORT" in shown
+    assert "everyone, cse151a   what their quotas add up to   yes         1 small" in shown
+    assert "COHORT" not in "\n".join(describe(small_hub()))

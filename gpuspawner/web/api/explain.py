@@ -55,6 +55,7 @@ class ExplainHandler(ApiHandler):
             self.require(Action.READ, asked.options["workspace"])
         if not await launcher.synced(_FIRST_SYNC):
             raise UnavailableError("The hub has not read the cluster yet.", "Ask again in a few seconds.")
+        known = await launcher.books.ready()
         mine, now = await user.spawner.my_settings(), launcher.now()
         found = explain(
             asked.options,
@@ -66,10 +67,10 @@ class ExplainHandler(ApiHandler):
             usage=launcher.usage(),
             capacity=launcher.capacity(),
             now=now,
-            accounts=launcher.accounts,
+            accounts=launcher.accounts if known else None,
         )
         summary = describe_launch(found.request, mine.catalog) if found.request is not None else ""
-        self.answer({**found.as_json(), "summary": summary})
+        self.answer({**found.as_json(), "summary": summary, "budgets_known": known})
 
     def _workspaces_of(self, user: Any) -> set[str]:
         """Also those that are not open yet, or no more."""
