@@ -260,7 +260,7 @@ class Sessions:
         if pod is None or pod.over or pod.deleting or key in self._ending:
             return None
         wait = self._not_before.get(key)
-        if wait is not None and now < wait:
+        if wait is not None and now < wait <= now + _RETRY:  # not where the clock was set back since then
             return wait
         cause: LaunchError | None = ended_by(pod.annotations)
         lease = self._lease(pod)

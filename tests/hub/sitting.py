@@ -14,7 +14,7 @@ from gpuspawner.lease import Lease
 from gpuspawner.local.engine import Engine
 from gpuspawner.sessions import Sessions
 
-PATIENCE = 20
+PATIENCE = 40
 HOUR = 3600
 PROFILE = {"image": "example.org/notebook:1", "display_name": "Long", "runtime": {"default": "1h", "max": "1h"}}
 PROFILES: dict[str, Any] = {

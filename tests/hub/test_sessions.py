@@ -102,8 +102,7 @@ async def test_an_end_that_came_while_the_hub_was_down_is_made_up_for(
     start: Started, engine: Engine, start_gpu_hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, _ = await start()
-    late = lease(hub).ends + timedelta(hours=1)
-    monkeypatch.setattr("gpuspawner.launcher.Launcher.now", lambda self: late)
+    monkeypatch.setattr("gpuspawner.launcher.Launcher.now", lambda self: datetime.now(UTC) + timedelta(hours=2))
     hub = await start_gpu_hub(profiles=PROFILES)
     await gone(hub, engine)
     assert "runtime limit of 1 h" in await page(await hub.login("ada", "x"))
@@ -229,6 +228,18 @@ async def test_a_server_that_starts_is_ended_once_it_can_be(start: Started, engi
     assert running(hub)
     spawner._check_pending = False
     clock.at += timedelta(seconds=11)
+    sessions(hub).look()
+    await gone(hub, engine)
+
+
+async def test_a_clock_that_is_set_back_does_not_put_off_the_next_try(start: Started, engine: Engine) -> None:
+    hub, clock = await start()
+    spawner = hub.user("ada").spawners[""]
+    spawner._check_pending = True
+    assert not await sessions(hub).end("ada", "", EndError("idle", "Nothing used it."))
+    spawner._check_pending = False
+    clock.at -= timedelta(hours=1)
+    sessions(hub)._look_soon(("ada", ""))
     sessions(hub).look()
     await gone(hub, engine)
 
