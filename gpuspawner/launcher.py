@@ -15,7 +15,7 @@ from uuid import uuid4
 from gpuspawner.admission import Availability, Capacity, Granted, Held, admit
 from gpuspawner.bookkeeping.book import HoldError
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
-from gpuspawner.bookkeeping.runs import carry, denial_of, session_of
+from gpuspawner.bookkeeping.runs import carry, denial_of, refusal_of, session_of
 from gpuspawner.budget import Accounts
 from gpuspawner.catalog import uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
@@ -251,6 +251,10 @@ class Launcher:
             self._room.over(request)
             if self._launching.get(key) == launch:
                 del self._launching[key]
+
+    def note_refusal(self, error: LaunchError, user: str, server: str, options: Mapping[str, Any]) -> None:
+        """Keep in the audit log that a launch was refused before anything could be decided on it."""
+        self.books.note(refusal_of(error, user, server, options, self.now()))
 
     async def stop(self, user: str, server: str, grace_seconds: int | None = None) -> None:
         """Delete a server's pod and wait until it is gone, at most its grace period and half a minute.

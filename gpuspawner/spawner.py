@@ -245,7 +245,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         began = time.monotonic()
         try:
             settings = await self.my_settings()
-            request = self._request()
+            request = self._checked_request()
             self.mem_limit, self.cpu_limit = request.memory, request.cpu
             self.launch_summary = describe_launch(request, settings.catalog)
             cost = say_cost(request, settings, self.launcher.accounts, self.launcher.now())
@@ -409,6 +409,14 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             settings=self._settings_of_user,
             now=self.launcher.now(),
         )
+
+    def _checked_request(self) -> LaunchRequest:
+        """As ``_request``, of a launch that is under way: a refusal is kept in the audit log."""
+        try:
+            return self._request()
+        except LaunchError as error:
+            self.launcher.note_refusal(error, self.user.name, self.name, self.user_options)
+            raise
 
     def _answers_within(self, request: LaunchRequest) -> int:
         """Seconds a server whose process runs may take to answer."""

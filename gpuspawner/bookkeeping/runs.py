@@ -13,10 +13,10 @@ from typing import Any
 
 from gpuspawner.admission import Granted
 from gpuspawner.cluster.records import PodRecord
-from gpuspawner.errors import DeniedError
+from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.ledger.records import Action, AuditEntry, Session
 from gpuspawner.pricing import Price
-from gpuspawner.request import LaunchRequest
+from gpuspawner.request import OPTIONS, LaunchRequest
 
 __all__ = ["FINALIZER", "SESSION", "Run", "carried", "carry", "run_of", "session_of"]
 
@@ -24,6 +24,7 @@ SESSION = "gpuspawner/session"
 """Annotation of a pod: its session, as JSON."""
 FINALIZER = "gpuspawner/ledger"
 """Finalizer of a pod whose session is not charged yet."""
+_LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,32 @@ def denial_of(denial: DeniedError, request: LaunchRequest, at: datetime) -> Audi
             "server": request.server,
             "options": dict(request.asked),
             "reason": denial.reason,
-            "rules": [check.rule for check in denial.checks if not check.allowed],
-            "checks": [check.as_json() for check in denial.checks if not check.allowed],
+            **_trace(denial),
         },
     )
+
+
+def refusal_of(error: LaunchError, user: str, server: str, options: Mapping[str, Any], at: datetime) -> AuditEntry:
+    """The entry in the audit log of a launch that asked for what is not on offer to its user, or for nonsense."""
+    asked = {key: _short(options[key]) for key in OPTIONS if key in options}
+    return AuditEntry(
+        at=at,
+        actor=user,
+        action=Action.DENIAL,
+        user=user,
+        workspace=asked.get("workspace"),
+        details={"server": server, "options": asked, "reason": error.reason, **_trace(error)},
+    )
+
+
+def _trace(error: LaunchError) -> dict[str, Any]:
+    refused = [check for check in error.checks if not check.allowed]
+    return {"rules": [check.rule for check in refused], "checks": [check.as_json() for check in refused]}
+
+
+def _short(value: Any) -> str:
+    """A value from outside, which may be anything, as a text that is not too long for a log."""
+    return (value if isinstance(value, str) else repr(value))[:_LONGEST]
 
 
 def carry(manifest: dict[str, Any], session: Session, *, until_charged: bool) -> None:

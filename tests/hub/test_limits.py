@@ -79,6 +79,24 @@ async def test_an_image_of_ones_own_runs_where_a_pattern_allows_it(hub: RunningH
     assert pod["spec"]["containers"][0]["image"] == "example.org/notebook:1"
 
 
+async def test_what_is_not_on_offer_is_refused_and_in_the_audit_log_too(hub: RunningHub) -> None:
+    assert await launch(hub, "ada", medium("cse151a", cpu="1000", image="x" * 1000)) != ""
+    assert await launch(hub, "ada", {"workspace": "cse151a", "nonsense": [1]}) != ""
+    assert await launch(hub, "ada", {"workspace": 7}) != ""
+    launcher = hub.app.tornado_settings["gpuspawner_launcher"]
+    await launcher.books.quiet()
+    third, second, first = (await launcher.store.audit(AuditFilter(action="denial"))).rows
+    assert first.details["rules"] == ["c.GPUSpawner.profiles['pytorch'].cpu.max"]
+    assert first.details["options"] == {
+        "workspace": "cse151a",
+        "gpu_class": "medium",
+        "cpu": "1000",
+        "image": "x" * 200,
+    }
+    assert (second.workspace, second.details["reason"]) == ("cse151a", "'nonsense' is not an option of a launch.")
+    assert (third.workspace, third.details["rules"]) == ("7", [])
+
+
 async def test_a_refusal_is_in_the_audit_log_with_the_rules_that_made_it(hub: RunningHub) -> None:
     for name in ("ada", "grace"):
         assert await launch(hub, name, medium("cse151a")) == ""
