@@ -16,12 +16,14 @@ c.GPUSpawner.gpu_classes = {
         "display_name": "Small, 16 GB",
         "description": "For coursework, inference and small models.",
         "memory": "16Gi",
+        "rate": 0.25,  # service units per GPU and hour
         "accepts": [{"resource": "nvidia.com/gpu", "product": ["Tesla-T4"]}],
     },
     "medium": {
         "display_name": "Medium, 40-80 GB",
         "description": "For training and large models.",
         "memory": "40Gi",
+        "rate": 1,
         "accepts": [
             {"resource": "nvidia.com/gpu", "product": ["NVIDIA-A100-SXM4-40GB", "NVIDIA-A100-SXM4-80GB"]},
             {"resource": "nvidia.com/mig-3g.40gb"},
@@ -70,8 +72,14 @@ c.GPUSpawner.workspaces = {
         "managers": ["prof"],
         "quota": {"small": 2, "medium": 2},
         "per_member": {"gpus": 1, "cpu": 8, "memory": "32G", "servers": 2},
+        "budget": {"per_member": 10, "renews": "weekly"},
     },
-    "vision-lab": {"display_name": "Vision Lab", "members": ["researcher"], "quota": {"small": 2, "medium": 3}},
+    "vision-lab": {
+        "display_name": "Vision Lab",
+        "members": ["researcher"],
+        "quota": {"small": 2, "medium": 3},
+        "budget": {"pool": 200, "renews": "monthly", "carry_over": {"pool": 100}},
+    },
 }
 
 # Any other authenticator class or entry point name goes here, such as "generic-oauth"; its own section still applies.

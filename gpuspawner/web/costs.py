@@ -21,28 +21,29 @@ class CostPage(BaseHandler):  # type: ignore[misc]  # JupyterHub is untyped
 
     @authenticated
     async def post(self) -> None:
-        """Nothing is started or held. ``to`` is where the form would have been posted."""
+        """Nothing is started or held. ``to`` is where the form would have been posted.
+
+        What cannot be understood goes on to the form's own page, which says so beside what was chosen.
+        """
         spawner: Any = getattr(self.current_user, "spawner", None)
         if not hasattr(spawner, "request_for"):
             raise HTTPError(404)
         fields = {name: self.get_body_arguments(name) for name in self.request.body_arguments if name != "_xsrf"}
-        error, found, summary = None, None, ""
+        form = self._spawn_page()
+        action = url_concat(form, {"_xsrf": self.xsrf_token.decode("ascii")})
         try:
             request, settings = await spawner.request_for(options_from_form(fields))
-            await spawner.launcher.books.ready()
-            found = estimate(request, settings, spawner.launcher.accounts, spawner.launcher.now())
-            summary = describe_launch(request, settings.catalog)
-        except LaunchError as refusal:
-            error = refusal
-        form = self._spawn_page()
+        except LaunchError:
+            self.redirect(action, status=307)  # with what was posted
+            return
+        await spawner.launcher.books.ready()
         page = await self.render_template(
             "cost.html",
-            error=error,
-            summary=summary,
-            estimate=found,
+            summary=describe_launch(request, settings.catalog),
+            estimate=estimate(request, settings, spawner.launcher.accounts, spawner.launcher.now()),
             fields=[(name, value) for name, values in fields.items() for value in values],
             form=form,
-            action=url_concat(form, {"_xsrf": self.xsrf_token.decode("ascii")}),
+            action=action,
         )
         self.finish(page)
 
