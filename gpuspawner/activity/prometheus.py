@@ -55,13 +55,15 @@ class PrometheusSource:
 
     async def look(self, at: datetime) -> dict[Pod, list[Sample]]:
         """One sample of each pod that Prometheus knows. Raises ``SourceError``."""
-        return await self._ask("query", {"time": _text(at)}, at)
+        return await self._ask("query", {"time": _text(at)}, at, max(120, 2 * self._every))
 
     async def history(self, began: datetime, at: datetime) -> dict[Pod, list[Sample]]:
-        """The samples since ``began``, for a hub that has just started. Raises ``SourceError``."""
-        step = max(self._every, round((at - began).total_seconds()) // _MOST_POINTS + 1)
-        times = {"start": _text(began), "end": _text(at), "step": str(step)}
-        return await self._ask("query_range", times, at)
+        """The samples since ``began`` until now, for a hub that has just started. Raises ``SourceError``."""
+        length = (at - began).total_seconds()
+        step = max(2 * self._every, round(length) // _MOST_POINTS + 1)
+        first = at - timedelta(seconds=length // step * step)
+        times = {"start": _text(first), "end": _text(at), "step": str(step)}
+        return await self._ask("query_range", times, at, step + self._every)
 
     async def doubts(self, at: datetime, *, cpu: bool) -> list[str]:
         """What keeps this Prometheus from telling whether a GPU is idle, a sentence each; ``cpu``: if that counts."""
@@ -85,8 +87,8 @@ class PrometheusSource:
             await self._session.close()
             self._session = None
 
-    async def _ask(self, path: str, times: Mapping[str, str], at: datetime) -> dict[Pod, list[Sample]]:
-        ours, window = self._config.selector, max(120, 2 * self._every)
+    async def _ask(self, path: str, times: Mapping[str, str], at: datetime, window: int) -> dict[Pod, list[Sample]]:
+        ours = self._config.selector
         memory = f"max_over_time({_USED}{{{ours}}}[{window}s])"
         notebooks = _matchers(f'container="{_CONTAINER}"', ours)
         cpu = f"{_CPU}{{{notebooks}}}"

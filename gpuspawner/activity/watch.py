@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Protocol
 
 from gpuspawner.activity.prometheus import Pod, SourceError
@@ -149,13 +150,13 @@ class IdleWatch:
                 del kept[launch]
         await self._gather(watched, now)
         active = self._activity() if any(not one.gpus for one in watched) else {}
-        notes = []
+        notes, quiet = [], cache(self._quiet)
         for count, one in enumerate(watched):
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
             if not self._still_runs(one):
                 continue
-            verdict = self._said[one.lease.launch] = self._judge(one, active, now)
+            verdict = self._said[one.lease.launch] = self._judge(one, active, quiet, now)
             self._plan(one, verdict, now)
             said = self._annotations(one, verdict)
             if any(one.pod.annotations.get(name) != text for name, text in said.items()):
@@ -208,6 +209,7 @@ class IdleWatch:
             return
         self._silent = False
         for one in watched:
+            await asyncio.sleep(0)
             samples = found.get((one.pod.namespace, one.pod.name), ())
             self._heard(one.lease, [sample for sample in samples if sample.at >= one.lease.started])
 
@@ -220,7 +222,17 @@ class IdleWatch:
         track = self._tracks[lease.launch] = observe(self._tracks.get(lease.launch, Track()), samples, self._policy)
         return track
 
-    def _judge(self, one: _Watched, active: Mapping[Key, datetime], now: datetime) -> Verdict:
+    def _quiet(self, gpu_class: str) -> bool | None:
+        found = self._settings.catalog.gpu_classes[gpu_class]
+        return is_quiet(found, self._view.inventory, self._policy.quiet_below)
+
+    def _judge(
+        self,
+        one: _Watched,
+        active: Mapping[Key, datetime],
+        quiet: Callable[[str], bool | None],
+        now: datetime,
+    ) -> Verdict:
         track = self._tracks.get(one.lease.launch, Track())
         warned = self._warned_at(one)
         if not one.gpus:
@@ -233,17 +245,15 @@ class IdleWatch:
                 now=now,
                 warned=warned,
             )
-        catalog, inventory = self._settings.catalog, self._view.inventory
-        landed = self._view.class_of(one.pod, catalog, one.gpu_classes)
-        quiet = is_quiet(catalog.gpu_classes[landed], inventory, self._policy.quiet_below) if landed else None
+        landed = self._view.class_of(one.pod, self._settings.catalog, one.gpu_classes)
         return judge_gpu(
             track,
             self._policy,
             one.patience,
             started=one.lease.started,
             now=now,
-            shared=shares_gpu(one.pod, inventory),
-            quiet=quiet,
+            shared=shares_gpu(one.pod, self._view.inventory),
+            quiet=quiet(landed) if landed else None,
             warned=warned,
         )
 

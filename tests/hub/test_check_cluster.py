@@ -169,3 +169,31 @@ async def test_it_reads_the_devices_of_device_classes(tmp_path: Path, capsys: py
     assert status == 1
     assert found["pytorch", "small"] == "free | 2 of 2 free."
     assert found["odd", "odd"].startswith("misconfigured: resource name | No driver publishes")
+
+
+async def test_a_prometheus_that_cannot_tell_what_gpus_do_is_warned_of(
+    small: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def nothing(request: web.Request) -> web.Response:
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": []}})
+
+    app = web.Application()
+    app.router.add_post("/api/v1/query", nothing)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    asked = {
+        "gpu_classes": classes(small={"resource": "nvidia.com/gpu", "product": "Tesla-T4"}),
+        "profiles": profiles(),
+    }
+    idle = {"cpu": None, "prometheus": {"url": f"http://{host}:{port}"}}
+    try:
+        assert await check(small, tmp_path, **asked, workspaces={"everyone": {}}, idle=idle) == 0
+    finally:
+        await runner.cleanup()
+    said = capsys.readouterr().out
+    assert "Warning: Prometheus has no DCGM_FI_DEV_FB_USED: is NVIDIA's DCGM exporter scraped?" in said
+    assert "cAdvisor" not in said
+    await check(small, tmp_path, **asked, workspaces={"everyone": {}}, idle=idle)
+    assert f"Warning: Prometheus at http://{host}:{port} does not answer" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from running_hub import Person, RunningHub
 from gpuspawner.activity.prometheus import Pod, SourceError
 from gpuspawner.activity.watch import IdleWatch
 from gpuspawner.idle import IdleState, Sample
+from gpuspawner.lease import EndError, ended_by_text
 from gpuspawner.local.engine import Engine
 from gpuspawner.pricing import MICRO
 from gpuspawner.sessions import Sessions
@@ -244,6 +245,26 @@ async def test_the_hold_that_a_downgrade_does_not_need_is_given_back(start_lab: 
     assert (second.gpus, second.held, second.ended) == (0, 0, None)
     account = launcher.accounts.member("everyone", "ada", lab.at)
     assert (account.held, account.spent) == (0, first.charged)
+
+
+async def test_a_downgrade_that_a_hub_had_begun_is_finished_by_the_next_one(
+    start_lab: StartLab, start_gpu_hub: Any
+) -> None:
+    lab = await start_lab(workspace={"idle_gpu": "downgrade"})
+    begun = ended_by_text(EndError("downgraded", "Its GPU was idle.", "It is started again without GPU."))
+    pod = lab.engine.store.get("pods", "default", "jupyter-ada")
+    pod["metadata"]["annotations"]["gpuspawner/ended-by"] = begun
+    spaces = {"everyone": {"members": "*", "quota": {"small": 4}, "idle_gpu": "downgrade"}}
+    await lab.watch.close()
+    await lab.sessions.close()  # a hub that died before it stopped the server
+    lab.engine.store.update("pods", pod)
+    hub = await start_gpu_hub(idle=IDLE, workspaces=spaces, profiles=PROFILES)
+    await hub.login("ada", "x")
+    notices = hub.app.tornado_settings["gpuspawner_sessions"].notices
+    await lab.until(lambda: any("started again without its GPU" in one.sentence for one in notices.of("ada")))
+    limits = named(lab.engine, "pods")["jupyter-ada"]["spec"]["containers"][0]["resources"]["limits"]
+    assert "nvidia.com/gpu" not in limits
+    assert hub.user("ada").spawners[""].ready
 
 
 async def test_a_downgraded_server_that_dies_later_is_noticed_as_any_other(start_lab: StartLab) -> None:
