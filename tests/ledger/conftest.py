@@ -17,7 +17,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'gpuspawner.sqlite'}"
     server: RunningPostgres = request.getfixturevalue("postgres")
-    return server.database()
+    return server.schema()
 
 
 @pytest.fixture
