@@ -25,7 +25,7 @@ def programs() -> Path:
 
 
 class RunningPostgres:
-    """Starts with :meth:`start`, and may be stopped and started again; each :meth:`database` and :meth:`schema` is new."""
+    """Starts with :meth:`start`, and may be stopped and started again; each database and schema it gives is new."""
 
     def __init__(self, *, durable: bool = False) -> None:
         """``durable``: a commit is on the disk, as outside of tests."""
