@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from gpuspawner.admission import Availability, Capacity, Granted, Held, admit
-from gpuspawner.bookkeeping.book import HoldError
+from gpuspawner.admission import Availability, Capacity, Granted, Held
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
-from gpuspawner.bookkeeping.runs import carry, denial_of, refusal_of, session_of
+from gpuspawner.bookkeeping.openings import Openings
+from gpuspawner.bookkeeping.runs import carry, refusal_of
 from gpuspawner.budget import Accounts
 from gpuspawner.catalog import uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
@@ -31,7 +31,7 @@ from gpuspawner.cluster.starting import until_answering, until_ready
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.device_claim import build_claim_template
-from gpuspawner.errors import DeniedError, LaunchError
+from gpuspawner.errors import LaunchError
 from gpuspawner.labels import LAUNCH
 from gpuspawner.ledger.holds import Holds
 from gpuspawner.ledger.records import Session
@@ -126,7 +126,8 @@ class Launcher:
         self.holds = Holds()
         self.accounts = Accounts(settings.workspaces, settings.timezone)
         self.store = store or Store(settings.ledger_url, settings.hub_name, self._clock)
-        self.books = Bookkeeper(self.store, self.accounts, self.objects, clock=self._clock, sleep=sleep)
+        self.books = Bookkeeper(self.store, self.accounts, self.objects, clock=self.now, sleep=sleep)
+        self._openings = Openings(self.holds, self.books, self.now)
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
         self._owned = owned
@@ -144,6 +145,7 @@ class Launcher:
     def begin(self) -> None:
         """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
         self.books.begin()
+        self.view.on_pod(self.books.pod_changed)
         self.view.on_pod(self._pod_changed)
         self.view.start()
         self._background(self._sweep())
@@ -215,10 +217,11 @@ class Launcher:
         if not await self.synced(min(timeout, _FIRST_SYNC)) or not await self.view.answers(min(timeout, _BLIP)):
             raise self._blind()
         key, settings = (request.user, request.server), settings or self.settings
-        budget = settings.workspaces[request.workspace].budget
-        known = budget is None or await self.books.ready()
-        free, launch = self._room.unclaimed(request, self.capacity()), uuid4().hex
-        granted, session = self._admit(request, settings, free, launch, known=known)
+        launch = uuid4().hex
+        granted, session = await self._openings.admit(
+            request, settings, lambda: self._room.unclaimed(request, self.capacity()), launch
+        )
+        logger.info("%s/%s is granted: %s", *key, "; ".join(map(str, granted.checks)))
         self._room.admitted(granted)
         self._launching[key] = launch
         self._exits.pop(key, None)
@@ -232,7 +235,7 @@ class Launcher:
             waits_for = step.message
             tell(step)
 
-        paid = budget is not None and granted.cost > 0
+        paid = settings.workspaces[request.workspace].budget is not None and granted.cost > 0
         under_way = _Launch(request, server, launch, told, modify, settings, session, paid)
         try:
             async with asyncio.timeout(timeout):
@@ -300,28 +303,6 @@ class Launcher:
         except TimeoutError:
             return None
 
-    def _admit(
-        self, request: LaunchRequest, settings: Settings, free: Capacity, launch: str, *, known: bool
-    ) -> tuple[Granted, Session]:
-        """Decide, and hold what was granted and what it costs, all in this instant. ``known``: the balances are."""
-        opened, sessions = self.now(), []
-
-        def decide(usage: list[Held]) -> Granted:
-            granted = admit(request, settings, usage, free, opened, self.accounts)
-            session = session_of(granted, launch, settings.hub_name, opened)
-            if granted.cost and not known:
-                raise HoldError(granted.cost, self.books.unavailable or TimeoutError())
-            self.accounts.hold(session)
-            sessions.append(session)
-            logger.info("%s/%s is granted: %s", request.user, request.server, "; ".join(map(str, granted.checks)))
-            return granted
-
-        try:
-            return self.holds.admit(decide), sessions[0]
-        except DeniedError as denial:
-            self.books.note(denial_of(denial, request, opened))
-            raise
-
     async def _start(self, under_way: "_Launch", granted: Granted) -> PodRecord:
         """Make the pod, again for another GPU class where that is free sooner, and wait until its server answers."""
         request, server, tell = under_way.request, under_way.server, under_way.tell
@@ -358,7 +339,7 @@ class Launcher:
         if under_way.modify is not None:
             manifest = recheck_pod(await under_way.modify(deepcopy(manifest)), manifest, granted, under_way.settings)
         manifest["metadata"]["annotations"][LAUNCH] = under_way.id
-        await self._keep_session(under_way)
+        under_way.session = await self._openings.renewed(under_way.session, paid=under_way.paid)
         carry(manifest, under_way.session, until_charged=under_way.paid)
         namespace, wake = self.objects.namespace(granted.request.user), asyncio.Event()
         with self.events.follow(namespace, manifest["metadata"]["name"], wake.set) as follower:
@@ -388,17 +369,6 @@ class Launcher:
                 finally:
                     self._pulls.note(follower.events)
 
-    async def _keep_session(self, under_way: _Launch) -> None:
-        """Where a pod of this launch has run before it moved on, that is charged; the next one is another session."""
-        session = under_way.session
-        if self.books.is_open(session.id):
-            return
-        left = self.accounts.left(session.workspace, session.user, self.now())
-        held = session.held if left is None else min(left, session.held)
-        under_way.session = replace(session, id=uuid4().hex, opened=self.now(), held=held)
-        self.accounts.hold(under_way.session)
-        await self.books.hold(under_way.session, paid=under_way.paid)
-
     async def _give_up(self, under_way: _Launch, error: BaseException) -> None:
         await self._withdraw((under_way.request.user, under_way.request.server), under_way.id)
         cause = error.code if isinstance(error, LaunchError) else TooSlowError.code
@@ -414,7 +384,6 @@ class Launcher:
 
     def _pod_changed(self, pod: PodRecord, gone: bool) -> None:
         """What a pod takes counts until it has ended; an end nobody asked for is passed on and cleared away."""
-        self.books.pod_changed(pod, gone)
         held = held_of(pod.annotations, self.settings)
         if held is None or (pod.namespace, pod.name) != (self.objects.namespace(held.user), pod_name(*held.key)):
             return

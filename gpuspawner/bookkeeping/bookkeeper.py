@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 NEVER_RAN, UNSEEN = "never_ran", "unseen_end"
 _UNTOLD = timedelta(minutes=5)
-"""How long after a pod was to be gone its node may take to tell so."""
+"""How long after a forced deletion the node may take to tell when the pod ended."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -228,7 +228,7 @@ class Bookkeeper:
             self._ended(book, pod, gone)
             return
         book.pods.add(pod.uid)
-        if pod.deleting and pod.uid not in self._untold:
+        if pod.forced and pod.uid not in self._untold:
             left = datetime.fromisoformat(pod.deleted_at) + _UNTOLD - self._clock()
             loop = asyncio.get_running_loop()
             self._untold[pod.uid] = loop.call_later(max(0.0, left.total_seconds()), self._untold_end, book, pod)
@@ -259,7 +259,7 @@ class Bookkeeper:
             self._writes.add(lambda: self._release_later(pod))
 
     def _untold_end(self, book: Book, pod: PodRecord) -> None:
-        """A pod that is being deleted stays until its node tells that it has ended. One that is lost never does."""
+        """Of a pod whose deletion is forced only the finalizer is left, and a node that is lost never tells its end."""
         del self._untold[pod.uid]
         self._releases.begin(self._look_again(book, pod))
 

@@ -87,7 +87,8 @@ class PodRecord:
     ``container``, else of the first one. ``ran_from`` and ``ran_until`` are when the process of the notebook's
     container (else of the first one) started and ended: empty while it has not, and where no kubelet has told.
     ``claims`` are the names of its ResourceClaims, empty for one not made yet. ``deleted_at`` is its
-    ``deletionTimestamp``, by which it is to be gone. Times are Kubernetes' RFC 3339 texts.
+    ``deletionTimestamp``, by which it is to be gone; ``forced`` says that its deletion waits for no node's word.
+    Times are Kubernetes' RFC 3339 texts.
     """
 
     namespace: str
@@ -110,6 +111,7 @@ class PodRecord:
     claims: tuple[str, ...] = ()
     finalizers: tuple[str, ...] = ()
     deleted_at: str = ""
+    forced: bool = False
     ran_from: str = ""
     ran_until: str = ""
     scheduled_message: str = ""
@@ -212,6 +214,7 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         claims=_device_claims(spec, status),
         finalizers=tuple(map(intern, metadata.get("finalizers") or ())),
         deleted_at=metadata.get("deletionTimestamp") or "",
+        forced=metadata.get("deletionGracePeriodSeconds") == 0,
         scheduled_message=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",

@@ -159,10 +159,11 @@ class Cluster:
             changes = {"ran_until": written(now), "exit_code": 0, **changes}
         self._put(replace(pod, phase="Failed", node=pod.node or "n1", **changes))
 
-    def delete(self, uid: str) -> None:
+    def delete(self, uid: str, grace: int = 30) -> None:
         pod = self.pods[uid]
         if not pod.deleting:
-            self._put(replace(pod, deleting=True, deleted_at=written(self._clock() + timedelta(seconds=30))))
+            due = written(self._clock() + timedelta(seconds=grace))
+            self._put(replace(pod, deleting=True, deleted_at=due, forced=grace == 0))
 
     def landed(self, pod: PodRecord, among: Sequence[str]) -> str | None:
         return self.classes.get(pod.uid)

@@ -93,7 +93,7 @@ class History(RuleBasedStateMachine):
         assert books is not None
         self.number += 1
         cost = PRICE.ceiling(("small", "medium"), 1, 1.0, desk.now, runtime)
-        asked = session(f"{self.number:032}", desk.now, user=user, workspace=space, runtime=runtime, held=cost)
+        asked = session(f"launch-{self.number}", desk.now, user=user, workspace=space, runtime=runtime, held=cost)
         paid = WORKSPACES[space].budget is not None
         left = desk.accounts.left(space, user, desk.now)
         if paid and (not await books.ready() or (left is not None and left < cost)):
@@ -164,7 +164,7 @@ class History(RuleBasedStateMachine):
             asked = launch.session
             left = desk.accounts.left(asked.workspace, asked.user, desk.now)
             held = asked.held if left is None else min(left, asked.held)
-            launch.session = replace(asked, id=f"{self.number:032}", opened=desk.now, held=held)
+            launch.session = replace(asked, id=f"launch-{self.number}", opened=desk.now, held=held)
             self.unpaid |= set() if launch.paid else {launch.session.id}
             desk.accounts.hold(launch.session)
             try:
@@ -340,7 +340,7 @@ History.TestCase.settings = settings(
     max_examples=60,
     stateful_step_count=30,
     deadline=None,
-    phases=[Phase.generate],
+    phases=[Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 TestAnyHistory = History.TestCase

@@ -391,7 +391,7 @@ async def test_a_pod_of_a_lost_node_is_charged_until_it_was_taken_off_it(desk: D
     assert desk.charged() == {"one": 300 * MICRO}
 
 
-async def test_a_pod_whose_node_never_tells_that_it_ended_is_let_go_at_last(
+async def test_a_forced_deletion_whose_node_never_tells_the_end_is_the_end(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books = desk.begin()
@@ -402,13 +402,28 @@ async def test_a_pod_whose_node_never_tells_that_it_ended_is_let_go_at_last(
     loop = asyncio.get_running_loop()
     later = loop.call_later
     monkeypatch.setattr(loop, "call_later", lambda delay, *args: soon.append(delay) or later(0, *args))
-    desk.cluster.delete(uid)
-    assert soon == [330], "its grace, and five minutes"
+    desk.cluster.delete(uid, grace=0)
     monkeypatch.undo()
-    desk.pass_(330)
+    assert soon == [300], "its node has five minutes"
+    desk.pass_(300)
     await desk.done()
-    assert desk.charged() == {"one": 130 * MICRO}, "until it was to be gone"
+    assert desk.charged() == {"one": 100 * MICRO}
     assert desk.cluster.pods[uid].finalizers == ()
+
+
+async def test_a_pod_on_a_node_that_cannot_be_reached_is_held_until_somebody_decides(desk: Desk) -> None:
+    books = desk.begin()
+    await desk.done()
+    uid = await launched(desk, books, session("one"))
+    desk.cluster.delete(uid)
+    desk.pass_(86400)
+    await desk.kill()
+    desk.begin()
+    await desk.quiet()
+    assert desk.charged() == {"one": None}
+    desk.cluster.end(uid)
+    await desk.done()
+    assert desk.charged() == {"one": 7200 * MICRO}
 
 
 async def test_the_class_of_a_pod_may_be_known_only_after_it_started(desk: Desk) -> None:

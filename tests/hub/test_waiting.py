@@ -14,6 +14,7 @@ import pytest
 from cluster import IMAGES, SECTION, section
 from test_launcher import SERVER, pods, request, settled
 
+from gpuspawner.bookkeeping.runs import SESSION
 from gpuspawner.cluster.events import Phase, Progress
 from gpuspawner.cluster.failures import NoSuchGPUError
 from gpuspawner.config import load_settings
@@ -279,6 +280,27 @@ async def test_a_launch_that_moves_keeps_what_it_holds_and_how_long_it_may_run(h
     account = hall.launcher.accounts.member("rich", "eve", hall.launcher.now())
     assert account is not None
     assert (account.held, account.left) == (183_333, 6_667)
+
+
+@pytest.mark.parametrize("changes", [BUDGETS])
+async def test_a_launch_that_moves_is_one_session_and_leaves_no_pod_behind(hall: Hall) -> None:
+    await hall.begin("ada")[0]
+    await hall.begin("bob", gpu_classes=("slice",))[0]
+    task, steps = hall.begin("eve", workspace="rich", gpu_classes=("small", "slice"), runtime=600)
+    await told(steps, says("The only Small GPU is taken"))
+    await hall.launcher.stop("bob", "", grace_seconds=2)
+    hall.monotonic = 61.0
+    hall.touch("eve")
+    pod = await asyncio.wait_for(task, PATIENCE)
+    await hall.launcher.books.quiet()
+    (held,) = [session for session in await hall.launcher.store.unsettled() if session.user == "eve"]
+    assert (held.gpu_classes, held.gpu_class, held.charged) == (("small", "slice"), "slice", None)
+    assert f'"id":"{held.id}"' in pod.annotations[SESSION]
+    assert len(pods(hall.engine)) == 2
+    await hall.launcher.stop("eve", "", grace_seconds=2)
+    await hall.launcher.books.quiet()
+    assert [session.user for session in await hall.launcher.store.unsettled()] == ["ada"]
+    assert len(pods(hall.engine)) == 1
 
 
 @pytest.mark.parametrize("nodes", ["a100-mig-3g.40gb=1x1 cpu=1"])

@@ -122,6 +122,7 @@ def test_a_pod_is_over_when_no_container_of_it_runs_or_ever_will(
     raw["spec"]["nodeName"], raw["status"]["phase"] = node, phase
     record = pod_record(raw, own=True)
     assert record.over is over
+    assert not record.forced
     assert (record.deleted_at, record.finalizers) == ((at(9), ("gpuspawner/ledger",)) if deleting else ("", ()))
 
 
