@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,7 +72,8 @@ class PlannedEnd:
 
     ``kind`` is ``runtime``, ``budget``, ``idle`` and so on; a server has at most one planned end of each kind.
     ``cause`` is what the member is told afterwards, ``warning`` what before, as a clause: ``"its runtime of 6 h is
-    over"``; ``avert`` is what they can do about it, a sentence.
+    over"``; ``avert`` is what they can do about it, a sentence. After ``void_after`` what it rests on is not known any
+    more, as when the hub has slept: then it does not come.
     """
 
     kind: str
@@ -80,6 +81,7 @@ class PlannedEnd:
     cause: EndError
     warning: str
     avert: str = ""
+    void_after: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,8 +174,9 @@ class Sessions:
         A plan is forgotten with the hub: whoever makes it makes it anew after a restart. Of which end the member was
         warned is kept with the pod.
         """
-        if self._planned[(user, server)].get(end.kind) != end:
-            self._planned[(user, server)][end.kind] = end
+        before = self._planned[(user, server)].get(end.kind)
+        self._planned[(user, server)][end.kind] = end
+        if before != end:
             self._look_soon((user, server))
 
     def cancel_end(self, user: str, server: str, kind: str) -> None:
@@ -272,6 +273,9 @@ class Sessions:
             if now < first.at:
                 self._warn(pod, lease, first, now)
                 return lease.next_moment(first, now)
+            if first.void_after is not None and now > first.void_after:
+                del self._planned[key][first.kind]
+                return now
             if first.kind == RUNTIME_END and not lease.extendable:
                 return None  # Kubernetes ends it
             cause = first.cause

@@ -294,7 +294,7 @@ class IdleWatch:
         else:
             cause = EndError(IDLE_END, verdict.why, AGAIN)
             avert = f"{_KEPT} Use {'the GPU' if one.gpus else 'it'}, and it stays."
-        return PlannedEnd(IDLE_END, at, cause, warning, avert)
+        return PlannedEnd(IDLE_END, at, cause, warning, avert, now + timedelta(seconds=self._policy.silence))
 
     def _annotations(self, one: _Watched, verdict: Verdict) -> dict[str, str | None]:
         if verdict.since is None or verdict.ends is None:

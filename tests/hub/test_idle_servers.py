@@ -397,6 +397,20 @@ async def test_while_the_source_is_silent_nothing_ends(
     assert [record.getMessage() for record in caplog.records].count(said) == 1
 
 
+async def test_a_hub_that_has_slept_looks_before_it_ends_what_was_planned(start_lab: StartLab) -> None:
+    lab = await start_lab()
+    await lab.minutes(61)
+    assert lab.state() == IdleState.WARNED
+    lab.at += timedelta(hours=2)
+    lab.sessions.look()
+    (lease,) = lab.sessions.leases()
+    assert [end.kind for end in lab.sessions.ends(lease)] == ["runtime"]
+    await lab.minutes(1)
+    assert lab.state() == IdleState.ACTIVE
+    assert lab.told() == []
+    assert lab.active()
+
+
 async def test_a_hub_that_restarts_keeps_its_word_and_warns_once(
     start_lab: StartLab, start_gpu_hub: Any, gpus: GPUs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
