@@ -20,15 +20,19 @@ is_there() {
     esac >/dev/null 2>&1
 }
 
+missing=
 for program; do
-    is_there "$program" && continue
-    package=$(package_of "$program")
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "Installing $package, which the tests use."
-        apt-get install -y --no-install-recommends "$package" >/dev/null ||
-            { apt-get update && apt-get install -y --no-install-recommends "$package"; } >/dev/null
-    else
-        echo "The tests use $program, and it is not on this machine. On Debian: sudo apt-get install $package" >&2
-        exit 1
-    fi
+    is_there "$program" || missing="$missing $(package_of "$program")"
 done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing$missing, which the tests use."
+    # Nobody is asked anything, such as a password for the directory.
+    export DEBIAN_FRONTEND=noninteractive
+    install="apt-get install -y --no-install-recommends $missing"
+    $install >/dev/null || { apt-get update && $install; } >/dev/null
+else
+    echo "The tests use what is not on this machine. On Debian: sudo apt-get install$missing" >&2
+    exit 1
+fi
