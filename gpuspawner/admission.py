@@ -5,9 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.payment import Payment, bills_of, payment_of
+from gpuspawner.budgets.pricing import Price
 from gpuspawner.catalog import Catalog, Offer
-from gpuspawner.checks import (
+from gpuspawner.config import Settings
+from gpuspawner.errors import DeniedError
+from gpuspawner.limits.checks import (
     day_of,
     gpus_of,
     judge,
@@ -18,15 +22,11 @@ from gpuspawner.checks import (
     open_check,
     possible_from,
 )
-from gpuspawner.class_checks import QUOTA, ClassRoom
-from gpuspawner.config import Settings
-from gpuspawner.errors import DeniedError
-from gpuspawner.payment import Payment, bills_of, payment_of
-from gpuspawner.pricing import Price
+from gpuspawner.limits.class_checks import QUOTA, ClassRoom
+from gpuspawner.limits.trace import Check
+from gpuspawner.limits.usage import Availability, Capacity, Held, OfferCapacity, Part, State
 from gpuspawner.quantity import say_gpus
 from gpuspawner.request import LaunchRequest, grants
-from gpuspawner.trace import Check
-from gpuspawner.usage import Availability, Capacity, Held, OfferCapacity, Part, State
 
 __all__ = [
     "Availability",

@@ -17,14 +17,14 @@ from tornado.httpclient import HTTPClientError
 from gpuspawner._native import mend_handlers
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.group_handlers import group_handlers
-from gpuspawner.groups import give_roles, has_role
-from gpuspawner.login_facts import authenticator_named, notices_of
 from gpuspawner.logins.unix_groups import unix_groups
-from gpuspawner.membership import Login
-from gpuspawner.membership_log import MembershipLog
-from gpuspawner.memberships import Memberships
-from gpuspawner.roles import Role, role_specs
+from gpuspawner.membership.current import Memberships
+from gpuspawner.membership.groups import give_roles, has_role
+from gpuspawner.membership.handlers import group_handlers
+from gpuspawner.membership.log import MembershipLog
+from gpuspawner.membership.login_facts import authenticator_named, notices_of
+from gpuspawner.membership.roles import Role, role_specs
+from gpuspawner.membership.rules import Login
 
 __all__ = ["WorkspaceAuthenticator", "claims_of", "current_workspaces", "managed_workspaces", "with_workspaces"]
 
@@ -65,12 +65,12 @@ class WorkspaceAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub
     """What :func:`with_workspaces` adds in front of an authenticator.
 
     A workspace's members are in the JupyterHub group of the workspace's name, where administrators see them; its
-    managers and auditors, and the administrators, are in groups of their own (see :mod:`gpuspawner.roles`), whose roles
-    JupyterHub's REST API obeys. This class writes those groups itself and leaves ``manage_groups`` as it is, because
-    ``manage_groups`` would replace *all* groups of a user at each login and forbid ``JupyterHub.load_groups``. So every
-    other group is left alone, whoever made it. A group that is named as a workspace is the workspace's, whoever made
-    it: its rules decide who is in it. An authenticator with ``manage_groups`` or ``manage_roles`` of its own keeps it:
-    ours are added to the groups and roles it returns.
+    managers and auditors, and the administrators, are in groups of their own (see :mod:`gpuspawner.membership.roles`),
+    whose roles JupyterHub's REST API obeys. This class writes those groups itself and leaves ``manage_groups`` as it
+    is, because ``manage_groups`` would replace *all* groups of a user at each login and forbid
+    ``JupyterHub.load_groups``. So every other group is left alone, whoever made it. A group that is named as a
+    workspace is the workspace's, whoever made it: its rules decide who is in it. An authenticator with
+    ``manage_groups`` or ``manage_roles`` of its own keeps it: ours are added to the groups and roles it returns.
 
     Memberships are computed from the rules at the start of the hub, at every login and every refresh of a login:
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gpuspawner.cel import CELError, compile_cel
-from gpuspawner.idle import ProfileIdle
 from gpuspawner.pod_patch import PodPatch
 from gpuspawner.schema import (
     Bytes,
@@ -25,6 +24,7 @@ from gpuspawner.schema import (
     read_cores,
     read_seconds,
 )
+from gpuspawner.sessions.idle import ProfileIdle
 
 __all__ = [
     "App",

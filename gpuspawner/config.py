@@ -11,13 +11,13 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.catalog import Catalog, GPUClass, Profile
-from gpuspawner.cohort import Cohort
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.idle import IdlePolicy
-from gpuspawner.limits import HubMember
-from gpuspawner.membership import Rule, Rules
+from gpuspawner.limits.cohort import Cohort
+from gpuspawner.limits.limits import HubMember
+from gpuspawner.membership.rules import Rule, Rules
 from gpuspawner.pod_patch import PodPatch, gpus_in
 from gpuspawner.schema import Name, Schema, Seconds, SecretName, closest, nearest, problems_of
+from gpuspawner.sessions.idle import IdlePolicy
 from gpuspawner.settings import (
     DNS_NAME,
     FALLBACK_AFTER,

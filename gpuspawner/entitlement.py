@@ -8,17 +8,17 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.purse import Purse
 from gpuspawner.catalog import GPUClass, Profile
-from gpuspawner.checks import day_of
-from gpuspawner.class_checks import ClassRoom
 from gpuspawner.config import Settings
-from gpuspawner.limits import Limits
-from gpuspawner.purse import Purse
+from gpuspawner.limits.checks import day_of
+from gpuspawner.limits.class_checks import ClassRoom
+from gpuspawner.limits.limits import Limits
+from gpuspawner.limits.usage import Availability, Capacity, Held, State
 from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_gpus, say_servers
 from gpuspawner.request import profiles_of
 from gpuspawner.schema import Range
-from gpuspawner.usage import Availability, Capacity, Held, State
 from gpuspawner.workspace import DEFAULT_WORKSPACE, Workspace
 
 __all__ = ["Bounds", "ClassOffer", "ProfileOffer", "WorkspaceOffer", "entitlements"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from gpuspawner.trace import Check
+from gpuspawner.limits.trace import Check
 
 __all__ = [
     "BadRequestError",

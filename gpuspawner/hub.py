@@ -7,8 +7,8 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
 from gpuspawner.config import Settings, load_settings, section_of
-from gpuspawner.login_facts import authenticator_named, configured
-from gpuspawner.roles import CUSTOM_SCOPES, role_specs
+from gpuspawner.membership.login_facts import authenticator_named, configured
+from gpuspawner.membership.roles import CUSTOM_SCOPES, role_specs
 from gpuspawner.spawner import GPUSpawner
 from gpuspawner.web import handlers, template_dir, template_vars
 from gpuspawner.web.endings import announcements

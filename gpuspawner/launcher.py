@@ -16,7 +16,7 @@ from gpuspawner.admission import Availability, Capacity, Granted, Held
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
 from gpuspawner.bookkeeping.openings import Openings
 from gpuspawner.bookkeeping.runs import carry, refusal_of
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
 from gpuspawner.catalog import uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
 from gpuspawner.cluster.deadlines import TooSlowError

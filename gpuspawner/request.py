@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 from gpuspawner.catalog import Profile
 from gpuspawner.config import SECTION, Settings
 from gpuspawner.errors import BadRequestError, DeniedError
-from gpuspawner.limits import Limits
+from gpuspawner.limits.limits import Limits
+from gpuspawner.limits.trace import Check, Unit
 from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_cores, say_gpus, say_memory
 from gpuspawner.schema import Range, closest, read_bytes, read_cores, read_seconds
-from gpuspawner.trace import Check, Unit
 from gpuspawner.workspace import DEFAULT_WORKSPACE, Workspace
 
 __all__ = ["OPTIONS", "LaunchRequest", "grants", "matches_image", "parse_request", "profiles_of"]

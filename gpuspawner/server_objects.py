@@ -16,11 +16,11 @@ from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
 from gpuspawner.labels import LAUNCH
-from gpuspawner.lease import ended_by
 from gpuspawner.pod import HUB_LABEL, Server, build_secret, pod_name
 from gpuspawner.provision import ForeignObjectError
 from gpuspawner.recent import Recent
 from gpuspawner.request import LaunchRequest
+from gpuspawner.sessions.lease import ended_by
 
 __all__ = ["ServerObjects"]
 

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 
 from gpuspawner.catalog import Catalog
-from gpuspawner.cohort import Cohort
-from gpuspawner.idle import IdlePolicy
-from gpuspawner.limits import HubMember
-from gpuspawner.membership import Rule, rosters_in
+from gpuspawner.limits.cohort import Cohort
+from gpuspawner.limits.limits import HubMember
+from gpuspawner.membership.roles import ADMINISTRATORS, Role, group_of
+from gpuspawner.membership.rules import Rule, rosters_in
 from gpuspawner.names import USER_VARIABLES, expand, scope_of, variables_in
-from gpuspawner.roles import ADMINISTRATORS, Role, group_of
 from gpuspawner.schema import Schema
+from gpuspawner.sessions.idle import IdlePolicy
 from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from re import split
 from typing import Any
 
-from gpuspawner.cohort import Cohort
+from gpuspawner.limits.cohort import Cohort
 from gpuspawner.names import LAUNCH_VARIABLES, variables_in
 from gpuspawner.schema import closest
 from gpuspawner.settings import SECTION, Settings

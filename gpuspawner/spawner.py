@@ -17,22 +17,22 @@ from traitlets import default
 
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import WorkspaceAuthenticator, current_workspaces
+from gpuspawner.budgets.estimate import say_cost
+from gpuspawner.budgets.quote import Costs, costs_of
 from gpuspawner.companions import dns_name, namespace_of
 from gpuspawner.config import KEYS, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
-from gpuspawner.estimate import say_cost
 from gpuspawner.feed import Feed
-from gpuspawner.hub_sessions import begin_sessions
-from gpuspawner.idle_servers import report_variables
 from gpuspawner.launcher import Launcher
-from gpuspawner.membership_log import entry_of
+from gpuspawner.membership.log import entry_of
 from gpuspawner.pod import HookError, Server, pod_name
-from gpuspawner.quote import Costs, costs_of
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.server import CERTIFICATES_PATH
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.hub_sessions import begin_sessions
+from gpuspawner.sessions.idle_servers import report_variables
+from gpuspawner.sessions.sessions import Sessions
 from gpuspawner.traits import SpawnerTraits
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted

@@ -298,9 +298,9 @@ class SpawnerTraits(LoggingConfigurable):
     notify_hook = Callable(
         None,
         allow_none=True,
-        help="""A function, async or not, that is given each :class:`~gpuspawner.notices.Notice` to a member: a server
-        of theirs ends soon, has ended, or a budget runs low. For mail or chat; on the hub's pages members see them
-        anyway. One that is not async runs in a thread of its own.
+        help="""A function, async or not, that is given each :class:`~gpuspawner.sessions.notices.Notice` to a member: a
+        server of theirs ends soon, has ended, or a budget runs low. For mail or chat; on the hub's pages members see
+        them anyway. One that is not async runs in a thread of its own.
 
         For example::
 

@@ -18,10 +18,10 @@ from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError
-from gpuspawner.lease import end_of, granted_runtime
 from gpuspawner.ledger.holds import Holds
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
+from gpuspawner.sessions.lease import end_of, granted_runtime
 
 __all__ = ["MovedError", "Wait", "WaitingRoom"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gpuspawner.limits import LimitException, Limits, PerLaunch, PerMember, changed_by, changes_of
-from gpuspawner.membership import Login, Rules, Verdict, any_of, counting, holds, rosters_in
+from gpuspawner.limits.limits import LimitException, Limits, PerLaunch, PerMember, changed_by, changes_of
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.rules import Login, Rules, Verdict, any_of, counting, holds, rosters_in
 from gpuspawner.pod_patch import PodPatch
-from gpuspawner.roles import Role
 from gpuspawner.schema import Count, Day, Name, NameList, Schema
 
 __all__ = ["Budget", "CarryOver", "Workspace"]

@@ -13,13 +13,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from gpuspawner.catalog import App, Deadlines, GPUClass, Offer, Profile
-from gpuspawner.cohort import Cohort, CohortException
 from gpuspawner.config import Connect, OffPeak, Storage, UserNamespaces
-from gpuspawner.idle import Grace, IdlePolicy, Prometheus
-from gpuspawner.limits import HubMember, HubMemberException, LimitException, PerLaunch, PerMember
-from gpuspawner.membership import AllRule, AnyRule, ClaimRule, EmailRule, NotRule, RosterRule
+from gpuspawner.limits.cohort import Cohort, CohortException
+from gpuspawner.limits.limits import HubMember, HubMemberException, LimitException, PerLaunch, PerMember
+from gpuspawner.membership.rules import AllRule, AnyRule, ClaimRule, EmailRule, NotRule, RosterRule
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
 from gpuspawner.schema import Range
+from gpuspawner.sessions.idle import Grace, IdlePolicy, Prometheus
 from gpuspawner.storage import Scratch, SharedVolume
 from gpuspawner.traits import SpawnerTraits
 from gpuspawner.workspace import Budget, CarryOver, Workspace

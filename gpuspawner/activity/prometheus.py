@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from gpuspawner.idle import Prometheus, Sample
+from gpuspawner.sessions.idle import Prometheus, Sample
 
 __all__ = ["Pod", "PrometheusSource", "SourceError"]
 

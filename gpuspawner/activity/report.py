@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from gpuspawner.errors import BadRequestError
-from gpuspawner.idle import Sample
+from gpuspawner.sessions.idle import Sample
 
 __all__ = ["Report", "read_report"]
 

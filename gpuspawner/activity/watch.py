@@ -17,7 +17,9 @@ from gpuspawner.cluster.use import is_quiet, shares_gpu
 from gpuspawner.cluster.view import View
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
-from gpuspawner.idle import (
+from gpuspawner.labels import IDLE, IDLE_AFTER, IDLE_ENDS
+from gpuspawner.pod import held_of, pod_name
+from gpuspawner.sessions.idle import (
     IdlePolicy,
     IdleState,
     Patience,
@@ -29,10 +31,8 @@ from gpuspawner.idle import (
     observe,
     patience_for,
 )
-from gpuspawner.labels import IDLE, IDLE_AFTER, IDLE_ENDS
-from gpuspawner.lease import AGAIN, EndError, Lease, PlannedEnd
-from gpuspawner.pod import held_of, pod_name
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.lease import AGAIN, EndError, Lease, PlannedEnd
+from gpuspawner.sessions.sessions import Sessions
 
 __all__ = ["DOWNGRADED", "IDLE_END", "IdleWatch", "Source"]
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 from gpuspawner.bookkeeping.runs import Run
+from gpuspawner.budgets.pricing import Price, say_units
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.errors import LaunchError
 from gpuspawner.ledger.errors import StoreUnavailableError
 from gpuspawner.ledger.records import Session
-from gpuspawner.pricing import Price, say_units
 
 __all__ = ["PATIENCE", "Book", "HoldError", "Pods", "UnchargedError", "cost_of", "first_of", "is_another"]
 

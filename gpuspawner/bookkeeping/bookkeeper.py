@@ -21,7 +21,7 @@ from functools import partial
 from gpuspawner.bookkeeping.book import PATIENCE, Book, HoldError, Pods, cost_of, first_of, is_another
 from gpuspawner.bookkeeping.runs import FINALIZER, Run, carried, run_of
 from gpuspawner.bookkeeping.writes import Background, Writes, patiently
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.ledger.records import AuditEntry, Session
 from gpuspawner.ledger.store import Store, StoreUnavailableError, UnknownSessionError

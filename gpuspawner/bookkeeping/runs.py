@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gpuspawner.admission import Granted
+from gpuspawner.budgets.pricing import Price
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.ledger.records import Action, AuditEntry, Session
-from gpuspawner.pricing import Price
 from gpuspawner.request import OPTIONS, LaunchRequest
 
 __all__ = ["FINALIZER", "SESSION", "Run", "carried", "carry", "run_of", "session_of"]

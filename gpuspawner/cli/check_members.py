@@ -10,10 +10,10 @@ from traitlets.config import Config
 from gpuspawner.authenticator import WorkspaceAuthenticator
 from gpuspawner.config import SECTION, Settings
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.login_facts import authenticator_named, expected_of, notices_of
 from gpuspawner.logins.trusted_header import TrustedHeaderAuthenticator
-from gpuspawner.membership import ClaimRule, EmailRule, RosterRule, Rule
-from gpuspawner.rosters import Rosters
+from gpuspawner.membership.login_facts import authenticator_named, expected_of, notices_of
+from gpuspawner.membership.rosters import Rosters
+from gpuspawner.membership.rules import ClaimRule, EmailRule, RosterRule, Rule
 
 __all__ = ["look"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from gpuspawner.cli.check import table
 from gpuspawner.cli.hub_api import HubApi
+from gpuspawner.limits.trace import say_time
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
-from gpuspawner.trace import say_time
 
 __all__ = ["run"]
 

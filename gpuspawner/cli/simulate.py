@@ -15,7 +15,7 @@ from gpuspawner.errors import ConfigurationError
 from gpuspawner.ledger import rows, search
 from gpuspawner.ledger.errors import StoreUnavailableError
 from gpuspawner.ledger.records import Session, SessionFilter
-from gpuspawner.replay import Replay, replay
+from gpuspawner.limits.replay import Replay, replay
 
 __all__ = ["run"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from gpuspawner.lease import BUDGET_USED_UP, ended_by, ends_with_budget
+from gpuspawner.sessions.lease import BUDGET_USED_UP, ended_by, ends_with_budget
 
 from . import failures
 from .failures import PodError, plain

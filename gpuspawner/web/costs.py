@@ -8,8 +8,8 @@ from jupyterhub.utils import url_path_join
 from tornado.httputil import url_concat
 from tornado.web import HTTPError, authenticated
 
+from gpuspawner.budgets.estimate import estimate
 from gpuspawner.errors import LaunchError
-from gpuspawner.estimate import estimate
 from gpuspawner.web.form import describe_launch
 from gpuspawner.web.options import options_from_form
 

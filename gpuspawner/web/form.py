@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter
 
+from gpuspawner.budgets.quote import Costs
 from gpuspawner.catalog import Catalog
 from gpuspawner.entitlement import ProfileOffer, WorkspaceOffer
 from gpuspawner.quantity import format_bytes, format_cores, format_duration
-from gpuspawner.quote import Costs
 from gpuspawner.request import LaunchRequest
 from gpuspawner.schema import Bytes, Cores, Seconds
 from gpuspawner.web.offers import (

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuspawner.admission import State
+from gpuspawner.budgets.quote import Costs
 from gpuspawner.cluster.outlook import about
 from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer
 from gpuspawner.quantity import MICRO
-from gpuspawner.quote import Costs
 
 __all__ = [
     "GB",

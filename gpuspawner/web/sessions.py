@@ -12,12 +12,12 @@ from jupyterhub.utils import url_path_join
 from tornado.web import HTTPError, authenticated
 
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.idle import Verdict
-from gpuspawner.lease import SHORTEST_EXTENSION, ExtensionError, Lease
-from gpuspawner.notices import Level, Notice
 from gpuspawner.quantity import format_duration, say_units
 from gpuspawner.schema import read_seconds
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.idle import Verdict
+from gpuspawner.sessions.lease import SHORTEST_EXTENSION, ExtensionError, Lease
+from gpuspawner.sessions.notices import Level, Notice
+from gpuspawner.sessions.sessions import Sessions
 
 __all__ = [
     "ExtendPage",

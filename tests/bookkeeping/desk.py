@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
 from gpuspawner.bookkeeping.runs import carry
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.pricing import MICRO, Price
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.wire import UnreachableError
 from gpuspawner.ledger.errors import StoreUnavailableError
 from gpuspawner.ledger.records import Session
 from gpuspawner.ledger.store import Store
-from gpuspawner.pricing import MICRO, Price
 from gpuspawner.workspace import Workspace
 
 NOON = datetime(2026, 11, 4, 12, tzinfo=UTC)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gpuspawner.bookkeeping.book import HoldError
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.ledger.records import Grant, Session
-from gpuspawner.pricing import MICRO
 
 USERS = st.sampled_from(["ada", "bob"])
 CLASSES = st.sampled_from(["small", "medium"])

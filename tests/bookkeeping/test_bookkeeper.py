@@ -10,8 +10,8 @@ from desk import NOON, Desk, session, written
 from gpuspawner.bookkeeping.book import HoldError
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
 from gpuspawner.bookkeeping.runs import FINALIZER
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.ledger.records import AuditEntry, Session
-from gpuspawner.pricing import MICRO
 
 FREE = {"workspace": "open", "held": 0}
 

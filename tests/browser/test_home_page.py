@@ -10,7 +10,7 @@ from axe_playwright_python.async_playwright import Axe
 from pages import BASE_URL, Pages
 from playwright.async_api import Browser, Page, expect
 
-from gpuspawner.notices import Level, Notice, Notices
+from gpuspawner.sessions.notices import Level, Notice, Notices
 from gpuspawner.web.sessions import RunningServer, notices_html
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ from playwright.async_api import Page, expect
 from spending import Launch
 from test_launch_form import NOW, SECTION, choose, form
 
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.quote import costs_of
 from gpuspawner.config import load_settings
-from gpuspawner.quote import costs_of
 
 RATES = {"small": 0.5, "medium": 1, "large": 4}
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from real_prometheus import RealPrometheus, Series
 
 from gpuspawner.activity.prometheus import PrometheusSource, SourceError
-from gpuspawner.idle import Prometheus, Sample
+from gpuspawner.sessions.idle import Prometheus, Sample
 
 MIB = 2**20
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

@@ -12,13 +12,13 @@ from typing import Any
 from cluster import section
 
 from gpuspawner.bookkeeping.runs import FINALIZER
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.config import load_settings
 from gpuspawner.launcher import Launcher
 from gpuspawner.ledger.records import Session
 from gpuspawner.ledger.store import Store
 from gpuspawner.local.engine import Engine
 from gpuspawner.pod import Server
-from gpuspawner.pricing import MICRO
 from gpuspawner.request import LaunchRequest
 
 SERVER = Server({"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/", "JUPYTERHUB_API_TOKEN": "secret"}, None, [])

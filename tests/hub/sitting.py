@@ -10,9 +10,9 @@ import pytest
 from launching import launch, named
 from running_hub import Person, RunningHub
 
-from gpuspawner.lease import Lease
 from gpuspawner.local.engine import Engine
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.lease import Lease
+from gpuspawner.sessions.sessions import Sessions
 
 PATIENCE = 40
 HOUR = 3600

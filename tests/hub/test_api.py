@@ -9,9 +9,9 @@ from pydantic import Field
 from running_hub import ADMIN_TOKEN, RunningHub
 
 from gpuspawner.errors import DeniedError
-from gpuspawner.roles import Action
+from gpuspawner.limits.trace import Check, Unit
+from gpuspawner.membership.roles import Action
 from gpuspawner.schema import Schema
-from gpuspawner.trace import Check, Unit
 from gpuspawner.web.api.base import ApiHandler, NotFoundError
 
 READ = Action.READ

@@ -9,13 +9,13 @@ import pytest
 from accounting import SERVER, Runs, asked, held_by_ledger, launching, sessions, settled
 
 from gpuspawner.bookkeeping.runs import FINALIZER, SESSION
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.cluster.client import Client, UnreachableError
 from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.ledger.store import Store, StoreUnavailableError
 from gpuspawner.local.engine import Engine
-from gpuspawner.pricing import MICRO
 
 HOUR = 3600 * MICRO
 """What an hour of a small GPU costs."""

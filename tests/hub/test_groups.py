@@ -10,9 +10,9 @@ from jupyterhub import orm
 from sqlalchemy.orm import Session
 
 from gpuspawner.config import load_settings
-from gpuspawner.groups import Groups, wanted_groups
-from gpuspawner.membership import Login
-from gpuspawner.roster import parse_roster
+from gpuspawner.membership.groups import Groups, wanted_groups
+from gpuspawner.membership.roster import parse_roster
+from gpuspawner.membership.rules import Login
 
 DAY = date(2026, 11, 21)
 READ = {"people.csv": parse_roster(b"user,email,role\nada,,manager\nbob,,\n,eve@x.edu,\n")}

@@ -15,8 +15,8 @@ from running_hub import RunningHub
 
 from gpuspawner import notebook
 from gpuspawner.activity.watch import IdleWatch
-from gpuspawner.idle import IdleState
 from gpuspawner.local.engine import Engine
+from gpuspawner.sessions.idle import IdleState
 
 PATIENCE = 40
 MIB = 2**20

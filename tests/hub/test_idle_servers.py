@@ -17,11 +17,11 @@ from running_hub import Person, RunningHub
 
 from gpuspawner.activity.prometheus import Pod, SourceError
 from gpuspawner.activity.watch import IdleWatch
-from gpuspawner.idle import IdleState, Sample
-from gpuspawner.lease import EndError, ended_by_text
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.local.engine import Engine
-from gpuspawner.pricing import MICRO
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.idle import IdleState, Sample
+from gpuspawner.sessions.lease import EndError, ended_by_text
+from gpuspawner.sessions.sessions import Sessions
 
 PATIENCE = 30
 MIB = 2**20

@@ -10,8 +10,8 @@ from ways_in import PASSWORD
 from gpuspawner import configure, with_workspaces
 from gpuspawner.authenticator import WorkspaceAuthenticator
 from gpuspawner.ledger.records import AuditFilter
-from gpuspawner.membership_log import JUPYTERHUB
-from gpuspawner.roles import Role
+from gpuspawner.membership.log import JUPYTERHUB
+from gpuspawner.membership.roles import Role
 
 SPACES = {"course": {"members": ["ada"], "managers": ["prof"], "auditors": ["dean"]}, "lab": {"members": ["bob"]}}
 

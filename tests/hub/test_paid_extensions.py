@@ -9,13 +9,13 @@ from launching import launch, named, stop
 from running_hub import RunningHub
 from sitting import HOUR, Clock, gone, lease, page, sentences, sessions, until
 
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.cluster.client import UnreachableError
 from gpuspawner.launcher import Launcher
-from gpuspawner.lease import ExtensionError
 from gpuspawner.ledger.records import AuditFilter
 from gpuspawner.local.engine import Engine
-from gpuspawner.notices import Notice
-from gpuspawner.pricing import MICRO
+from gpuspawner.sessions.lease import ExtensionError
+from gpuspawner.sessions.notices import Notice
 
 CLASSES = {
     "small": {**SECTION["gpu_classes"]["small"], "rate": 1},

@@ -12,7 +12,7 @@ from ways_in import PASSWORD
 
 from gpuspawner import configure, with_workspaces
 from gpuspawner.authenticator import managed_workspaces
-from gpuspawner.roles import Action, may
+from gpuspawner.membership.roles import Action, may
 
 INSTRUCTOR = {"claim": "roles", "matches": "*#Instructor"}
 SPACES: dict[str, Any] = {

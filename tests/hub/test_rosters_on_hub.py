@@ -9,7 +9,7 @@ from ways_in import PASSWORD
 
 from gpuspawner import with_workspaces
 from gpuspawner.authenticator import current_workspaces, managed_workspaces
-from gpuspawner.membership_log import JUPYTERHUB
+from gpuspawner.membership.log import JUPYTERHUB
 
 
 class MailAuthenticator(Authenticator):
@@ -137,7 +137,7 @@ async def test_a_line_counts_on_its_days_without_another_login(start):
 
 
 async def test_the_hub_looks_by_itself_and_outlives_an_error(start, file, monkeypatch):
-    monkeypatch.setattr("gpuspawner.memberships.ROSTER_INTERVAL", 0.001)
+    monkeypatch.setattr("gpuspawner.membership.current.ROSTER_INTERVAL", 0.001)
     hub = await start("user\nada\n")
     await hub.login("bob", PASSWORD)
     joined = asyncio.Event()

@@ -13,10 +13,10 @@ from launching import environment, launch, named
 from running_hub import Person, RunningHub
 from sitting import HOUR, PATIENCE, Started, gone, lease, page, running, sentences, sessions, start
 
-from gpuspawner.lease import EndError, PlannedEnd
 from gpuspawner.ledger.records import AuditFilter
 from gpuspawner.local.engine import Engine
-from gpuspawner.notices import Notice
+from gpuspawner.sessions.lease import EndError, PlannedEnd
+from gpuspawner.sessions.notices import Notice
 
 __all__ = ["start"]
 

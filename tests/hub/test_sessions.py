@@ -26,9 +26,9 @@ from sitting import (
 )
 
 from gpuspawner.cluster.client import UnreachableError
-from gpuspawner.lease import EndError, ExtensionError, Lease, PlannedEnd
 from gpuspawner.local.engine import Engine
-from gpuspawner.notices import Notice
+from gpuspawner.sessions.lease import EndError, ExtensionError, Lease, PlannedEnd
+from gpuspawner.sessions.notices import Notice
 
 __all__ = ["start"]
 

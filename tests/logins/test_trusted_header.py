@@ -11,8 +11,8 @@ from traitlets.config import Config
 from gpuspawner.authenticator import with_workspaces
 from gpuspawner.config import load_settings
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.login_facts import notices_of
 from gpuspawner.logins.trusted_header import TrustedHeaderAuthenticator, values_of
+from gpuspawner.membership.login_facts import notices_of
 
 SECRET = "0123456789abcdef0123456789abcdef"
 NEXT_SECRET = SECRET[::-1]

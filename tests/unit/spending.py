@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gpuspawner.pricing import MICRO, Price
+from gpuspawner.budgets.pricing import MICRO, Price
 from gpuspawner.workspace import Workspace
 
 HOUR = Price({"small": MICRO}).to_json()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from spending import WEDNESDAY, WEEK, Gift, Launch, course
 
-from gpuspawner.budget import Account, Accounts, period_of
-from gpuspawner.pricing import MICRO
+from gpuspawner.budgets.accounts import Account, Accounts, period_of
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.workspace import Budget, Workspace
 
 LA = ZoneInfo("America/Los_Angeles")

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spending import WEDNESDAY, WEEK, Gift, Launch
 
-from gpuspawner.budget import Accounts
-from gpuspawner.budget_warnings import BudgetWarnings, reached
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.pricing import MICRO
+from gpuspawner.budgets.warnings import BudgetWarnings, reached
 from gpuspawner.config import load_settings
 from gpuspawner.ledger.records import AuditEntry
 from gpuspawner.ledger.store import Store
-from gpuspawner.notices import Notice, Notices
-from gpuspawner.pricing import MICRO
+from gpuspawner.sessions.notices import Notice, Notices
 
 LA = ZoneInfo("America/Los_Angeles")
 

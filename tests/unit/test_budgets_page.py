@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
+from gpuspawner.budgets.granting import GrantRequest
 from gpuspawner.cli import build_parser
 from gpuspawner.config import load_settings, section_of
-from gpuspawner.granting import GrantRequest
 from gpuspawner.workspace import Budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "budgets.md").read_text(encoding="utf-8")

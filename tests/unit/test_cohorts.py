@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuspawner.admission import Capacity, Decision, Held, OfferCapacity, decide
-from gpuspawner.class_checks import BORROWING
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import BadRequestError, ConfigurationError, DeniedError, LaunchError
+from gpuspawner.limits.class_checks import BORROWING
+from gpuspawner.limits.trace import Check
 from gpuspawner.request import LaunchRequest, parse_request
-from gpuspawner.trace import Check
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("America/Los_Angeles"))
 SECTION: dict[str, Any] = {

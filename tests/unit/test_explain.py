@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from small_hub import MONDAY, changed, small_hub
 
 from gpuspawner.admission import Capacity, Held
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
 from gpuspawner.config import Settings, load_settings
-from gpuspawner.explain import Explanation, explain, times_of_membership
+from gpuspawner.limits.explain import Explanation, explain, times_of_membership
 from gpuspawner.request import OPTIONS
 
 HUB = small_hub()

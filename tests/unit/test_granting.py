@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 from small_hub import section
 
+from gpuspawner.budgets.granting import GrantRequest, grant_as_json, grant_of, say_grant
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.errors import BadRequestError
-from gpuspawner.granting import GrantRequest, grant_as_json, grant_of, say_grant
-from gpuspawner.pricing import MICRO
 
 NOW = datetime(2026, 11, 25, 20, tzinfo=UTC)
 ASKED = {"workspace": "lab", "user": "ada", "units": 2.5, "reason": "Project week"}

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gpuspawner.config import load_settings
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.idle import (
+from gpuspawner.sessions.idle import (
     IdlePolicy,
     IdleState,
     Patience,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gpuspawner.errors import DeniedError
 from gpuspawner.labels import ENDED_BY, ENDS, RUNTIME, WARNED
-from gpuspawner.lease import (
+from gpuspawner.sessions.lease import (
     ExtensionError,
     Lease,
     PlannedEnd,

@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from small_hub import small_hub
 
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.membership import ClaimRule, Login, Rules, Verdict, addresses_in, holds
-from gpuspawner.roles import Role
-from gpuspawner.roster import parse_roster
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.roster import parse_roster
+from gpuspawner.membership.rules import ClaimRule, Login, Rules, Verdict, addresses_in, holds
 from gpuspawner.workspace import Workspace
 
 DAY = date(2026, 10, 1)

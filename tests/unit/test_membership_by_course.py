@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from gpuspawner.membership import Login, Rules, Verdict, holds
-from gpuspawner.roles import Role
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.rules import Login, Rules, Verdict, holds
 
 DAY = date(2026, 10, 1)
 LTI = "https://purl.imsglobal.org/spec/lti/claim"

@@ -11,11 +11,11 @@ from small_hub import small_hub
 from traitlets.config import Config
 
 from gpuspawner import with_workspaces
-from gpuspawner.login_facts import configured, expected_of, notices_of
-from gpuspawner.membership import Rules
-from gpuspawner.membership_notices import Expected, never_matching
-from gpuspawner.roles import Role
-from gpuspawner.roster import parse_roster
+from gpuspawner.membership.login_facts import configured, expected_of, notices_of
+from gpuspawner.membership.notices import Expected, never_matching
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.roster import parse_roster
+from gpuspawner.membership.rules import Rules
 
 DAY = date(2026, 11, 21)
 STAFF = {"claim": "groups", "equals": "staff"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpuspawner.notices import Level, Notice, Notices, Withdrawn
+from gpuspawner.sessions.notices import Level, Notice, Notices, Withdrawn
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PATIENCE = 10

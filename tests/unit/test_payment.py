@@ -12,13 +12,13 @@ from small_hub import ask, section
 from spending import Gift, Launch
 
 from gpuspawner.admission import Granted, admit
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.estimate import balance_as_json, estimate
+from gpuspawner.budgets.pricing import MICRO, micro_of
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import DeniedError
-from gpuspawner.estimate import balance_as_json, estimate
-from gpuspawner.pricing import MICRO, micro_of
-from gpuspawner.usage import Capacity, Held
+from gpuspawner.limits.usage import Capacity, Held
 
 MONDAY = datetime(2026, 11, 23, 20, tzinfo=UTC)
 """Noon in Los Angeles."""

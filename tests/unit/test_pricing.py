@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_hub import section
 
+from gpuspawner.budgets.pricing import MICRO, OffPeakHours, Price, micro_of, price_of, say_units
 from gpuspawner.config import load_settings
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.pricing import MICRO, OffPeakHours, Price, micro_of, price_of, say_units
 
 LA = ZoneInfo("America/Los_Angeles")
 NIGHT = OffPeakHours(60, 16 * 60, MICRO // 2, "America/Los_Angeles")

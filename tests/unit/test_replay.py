@@ -12,7 +12,7 @@ from gpuspawner.admission import Capacity, Held, admit
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.errors import LaunchError
 from gpuspawner.ledger.records import Grant, Session
-from gpuspawner.replay import Replay, replay
+from gpuspawner.limits.replay import Replay, replay
 
 NINE = datetime(2026, 11, 23, 17, tzinfo=UTC)
 SMALL = {"workspace": "everyone", "gpu_class": "small"}

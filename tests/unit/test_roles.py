@@ -3,7 +3,7 @@
 import pytest
 from jupyterhub.roles import _validate_role_name
 
-from gpuspawner.roles import (
+from gpuspawner.membership.roles import (
     ADMINISTRATORS,
     CUSTOM_SCOPES,
     Action,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuspawner.roles import Role
-from gpuspawner.roster import Line, RosterError, parse_roster
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.roster import Line, RosterError, parse_roster
 
 ADA = Line("ada", "", Role.MANAGER, date(2026, 9, 21), date(2026, 12, 18))
 

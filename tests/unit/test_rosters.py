@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuspawner.roster import Line
-from gpuspawner.rosters import Rosters
+from gpuspawner.membership.roster import Line
+from gpuspawner.membership.rosters import Rosters
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from gpuspawner.cluster.client import UnreachableError
 from gpuspawner.cluster.records import PodRecord, pod_record
 from gpuspawner.config import load_settings
 from gpuspawner.errors import LaunchError
-from gpuspawner.lease import ExtensionError, PlannedEnd
-from gpuspawner.notices import Notice, Notices
 from gpuspawner.pod import pod_name
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.lease import ExtensionError, PlannedEnd
+from gpuspawner.sessions.notices import Notice, Notices
+from gpuspawner.sessions.sessions import Sessions
 
 START = datetime(2026, 11, 21, 9, tzinfo=UTC)
 HOUR = 3600

@@ -12,8 +12,8 @@ from small_hub import MONDAY, ask, changed, section, small_hub
 from gpuspawner.admission import Capacity, Held, admit, decide
 from gpuspawner.config import Settings, load_settings
 from gpuspawner.errors import BadRequestError, DeniedError
+from gpuspawner.limits.trace import Check, Unit, say_time
 from gpuspawner.request import matches_image
-from gpuspawner.trace import Check, Unit, say_time
 
 COURSE = {"workspace": "cse151a"}
 HERE = "c.GPUSpawner.workspaces['cse151a']"

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from tornado.web import HTTPError
 
 from gpuspawner.errors import LaunchError
-from gpuspawner.roles import Action, may
+from gpuspawner.limits.trace import Check
+from gpuspawner.membership.roles import Action, may
 from gpuspawner.schema import problems_of
-from gpuspawner.trace import Check
 
 if TYPE_CHECKING:
     from gpuspawner.launcher import Launcher

@@ -1,8 +1,8 @@
 """``/hub/api/gpuspawner/estimate`` and ``/balance``: what a launch would cost, and what is left to pay it."""
 
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.estimate import balance_as_json, estimate
-from gpuspawner.roles import Action
+from gpuspawner.budgets.estimate import balance_as_json, estimate
+from gpuspawner.membership.roles import Action
 from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError
 
 __all__ = ["BalanceHandler", "EstimateHandler"]

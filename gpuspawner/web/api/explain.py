@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import Field
 
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.explain import explain, times_of_membership
+from gpuspawner.limits.explain import explain, times_of_membership
+from gpuspawner.membership.roles import Action
 from gpuspawner.request import OPTIONS
-from gpuspawner.roles import Action
 from gpuspawner.schema import Schema
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
 from gpuspawner.web.form import describe_launch

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gpuspawner.granting import GrantRequest, grant_as_json, grant_of, say_grant
+from gpuspawner.budgets.granting import GrantRequest, grant_as_json, grant_of, say_grant
 from gpuspawner.ledger.records import Grant
-from gpuspawner.notices import Notice
-from gpuspawner.roles import Action
+from gpuspawner.membership.roles import Action
+from gpuspawner.sessions.notices import Notice
 from gpuspawner.web.api.base import ApiHandler, NotFoundError
 from gpuspawner.web.sessions import sessions_of
 
@@ -32,7 +32,7 @@ class GrantsHandler(ApiHandler):
         self.answer({"grants": [grant_as_json(grant) for grant in seen]})
 
     async def post(self) -> None:
-        """See :class:`~gpuspawner.granting.GrantRequest`. One with the id of another grants nothing."""
+        """See :class:`~gpuspawner.budgets.granting.GrantRequest`. One with the id of another grants nothing."""
         asked = self.body(GrantRequest)
         self.require(Action.ADMINISTER, asked.workspace)
         launcher = await self.ready_launcher()

@@ -8,7 +8,7 @@ from typing import Any
 from jupyterhub.user import User
 from tornado.iostream import StreamClosedError
 
-from gpuspawner.notices import Notice, Withdrawn
+from gpuspawner.sessions.notices import Notice, Withdrawn
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
 from gpuspawner.web.sessions import sessions_of
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gpuspawner.lease import EndError, Lease
 from gpuspawner.ledger.records import Action as Audited
 from gpuspawner.ledger.records import AuditEntry
-from gpuspawner.roles import Action
+from gpuspawner.membership.roles import Action
 from gpuspawner.schema import Schema, Seconds
-from gpuspawner.sessions import Sessions
+from gpuspawner.sessions.lease import EndError, Lease
+from gpuspawner.sessions.sessions import Sessions
 from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError, NotFoundError
 from gpuspawner.web.sessions import extend_server, session_json, sessions_of
 

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from gpuspawner.admission import Decision, decide
-from gpuspawner.budget import Accounts
-from gpuspawner.checks import day_of
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.config import Settings
 from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer, entitlements
 from gpuspawner.errors import LaunchError
-from gpuspawner.pricing import MICRO
+from gpuspawner.limits.checks import day_of
+from gpuspawner.limits.trace import Check, midnight
+from gpuspawner.limits.usage import Capacity, Held
 from gpuspawner.request import LaunchRequest, parse_request
-from gpuspawner.trace import Check, midnight
-from gpuspawner.usage import Capacity, Held
 
 __all__ = ["Explanation", "explain", "times_of_membership"]
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from gpuspawner.budgets.period import midnight
+from gpuspawner.budgets.pricing import MICRO, micro_of, say_units
 from gpuspawner.config import Settings
 from gpuspawner.errors import BadRequestError
 from gpuspawner.ledger.records import Grant, new_id
-from gpuspawner.period import midnight
-from gpuspawner.pricing import MICRO, micro_of, say_units
+from gpuspawner.limits.trace import say_time
 from gpuspawner.schema import Schema, nearest
-from gpuspawner.trace import say_time
 
 __all__ = ["GrantRequest", "grant_as_json", "grant_of", "say_grant"]
 

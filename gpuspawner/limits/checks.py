@@ -6,10 +6,10 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from gpuspawner.config import SECTION, Settings
-from gpuspawner.limits import Limits
+from gpuspawner.limits.limits import Limits
+from gpuspawner.limits.trace import Check, Unit, midnight, say_time
+from gpuspawner.limits.usage import Held
 from gpuspawner.request import LaunchRequest, matches_image
-from gpuspawner.trace import Check, Unit, midnight, say_time
-from gpuspawner.usage import Held
 from gpuspawner.workspace import Workspace
 
 __all__ = [

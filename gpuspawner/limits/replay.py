@@ -8,12 +8,12 @@ from heapq import heappop, heappush
 from typing import Any
 
 from gpuspawner.admission import Granted, admit
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
 from gpuspawner.config import Settings
 from gpuspawner.errors import DeniedError, LaunchError
 from gpuspawner.ledger.records import Grant, Session
+from gpuspawner.limits.usage import Capacity, Held
 from gpuspawner.request import parse_request
-from gpuspawner.usage import Capacity, Held
 
 __all__ = ["Refused", "Replay", "replay"]
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from gpuspawner.period import midnight, next_first_day
+from gpuspawner.budgets.period import midnight, next_first_day
 from gpuspawner.workspace import Budget
 
 __all__ = ["FOR_EVER", "Book", "Given", "History", "counts", "end_of", "history_of", "lasts"]

@@ -14,7 +14,7 @@ from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 
 from gpuspawner.ledger.records import Action, AuditEntry
-from gpuspawner.roles import Role, standing_of
+from gpuspawner.membership.roles import Role, standing_of
 
 __all__ = ["JUPYTERHUB", "MembershipChange", "MembershipLog", "asked_by", "because_of", "entry_of"]
 

@@ -5,7 +5,7 @@ from typing import Any
 from jupyterhub import orm
 from jupyterhub.apihandlers import groups, users
 
-from gpuspawner.membership_log import asked_by
+from gpuspawner.membership.log import asked_by
 
 __all__ = ["group_handlers"]
 

@@ -12,8 +12,8 @@ from traitlets.utils.importstring import import_item
 
 from gpuspawner.config import SECTION, Settings
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.membership_notices import Expected, never_matching
-from gpuspawner.roster import Roster
+from gpuspawner.membership.notices import Expected, never_matching
+from gpuspawner.membership.roster import Roster
 from gpuspawner.schema import nearest
 
 __all__ = ["authenticator_named", "configured", "expected_of", "notices_of"]

@@ -9,16 +9,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gpuspawner.budget_warnings import BudgetWarnings
+from gpuspawner.budgets.extensions import Extensions
+from gpuspawner.budgets.warnings import BudgetWarnings
 from gpuspawner.cluster.client import ApiError, Client, UnreachableError
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
 from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
-from gpuspawner.extensions import Extensions
 from gpuspawner.labels import ENDED_BY, ENDS, LAUNCH, PROFILE_LABEL, SERVER, USER, WARNED
-from gpuspawner.lease import (
+from gpuspawner.pod import held_of, pod_name
+from gpuspawner.sessions.lease import (
     RUNTIME_END,
     EndError,
     ExtensionError,
@@ -31,9 +32,8 @@ from gpuspawner.lease import (
     runtime_end,
     warned_text,
 )
-from gpuspawner.notices import Notices
-from gpuspawner.pod import held_of, pod_name
-from gpuspawner.session_notices import ENDS_SOON, ends_soon, has_ended, was_extended
+from gpuspawner.sessions.notices import Notices
+from gpuspawner.sessions.sentences import ENDS_SOON, ends_soon, has_ended, was_extended
 
 __all__ = ["Sessions", "Stop"]
 

@@ -14,12 +14,12 @@ from gpuspawner.activity.prometheus import PrometheusSource
 from gpuspawner.activity.watch import DOWNGRADED, IdleWatch
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
-from gpuspawner.idle import IdlePolicy
 from gpuspawner.launcher import Launcher
 from gpuspawner.notebook.reporter import EVERY, URL
-from gpuspawner.notices import Level, Notice
-from gpuspawner.sessions import Sessions
-from gpuspawner.stopping import start_server, stop_server
+from gpuspawner.sessions.idle import IdlePolicy
+from gpuspawner.sessions.notices import Level, Notice
+from gpuspawner.sessions.sessions import Sessions
+from gpuspawner.sessions.stopping import start_server, stop_server
 
 __all__ = ["begin_watch", "report_variables", "stop_or_downgrade"]
 

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 from gpuspawner.errors import LaunchError
-from gpuspawner.lease import RUNTIME_END, WARNINGS, Lease, PlannedEnd
-from gpuspawner.notices import Level, Notice
 from gpuspawner.quantity import format_duration
+from gpuspawner.sessions.lease import RUNTIME_END, WARNINGS, Lease, PlannedEnd
+from gpuspawner.sessions.notices import Level, Notice
 
 __all__ = ["ENDS_SOON", "ends_soon", "has_ended", "was_extended"]
 

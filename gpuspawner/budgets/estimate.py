@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gpuspawner.budget import Account, Accounts
+from gpuspawner.budgets.accounts import Account, Accounts
+from gpuspawner.budgets.payment import bills_of, payment_of, say_period
+from gpuspawner.budgets.pricing import MICRO, price_of, say_units
 from gpuspawner.config import Settings
-from gpuspawner.payment import bills_of, payment_of, say_period
-from gpuspawner.pricing import MICRO, price_of, say_units
+from gpuspawner.limits.trace import Check, say_time
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
-from gpuspawner.trace import Check, say_time
 from gpuspawner.workspace import Workspace
 
 __all__ = ["Estimate", "account_as_json", "balance_as_json", "estimate", "say_balance", "say_cost"]

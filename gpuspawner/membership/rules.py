@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gpuspawner.roles import Role
-from gpuspawner.roster import Roster
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.roster import Roster
 from gpuspawner.schema import Schema, closest
 
 __all__ = [

@@ -7,13 +7,13 @@ from typing import Any
 from jupyterhub import orm
 
 from gpuspawner.authenticator import WorkspaceAuthenticator, current_workspaces
-from gpuspawner.budget_warnings import BudgetWarnings
-from gpuspawner.extensions import Extensions
-from gpuspawner.idle_servers import begin_watch, stop_or_downgrade
+from gpuspawner.budgets.extensions import Extensions
+from gpuspawner.budgets.warnings import BudgetWarnings
 from gpuspawner.launcher import Launcher
-from gpuspawner.notices import Notice, Notices
-from gpuspawner.roles import Role, group_of
-from gpuspawner.sessions import Sessions
+from gpuspawner.membership.roles import Role, group_of
+from gpuspawner.sessions.idle_servers import begin_watch, stop_or_downgrade
+from gpuspawner.sessions.notices import Notice, Notices
+from gpuspawner.sessions.sessions import Sessions
 
 __all__ = ["begin_sessions"]
 

@@ -7,9 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from gpuspawner.history import Book, Given, History, counts, end_of, history_of
-from gpuspawner.period import Period, first_day, midnight, period_of
-from gpuspawner.pricing import Price, micro_of
+from gpuspawner.budgets.history import Book, Given, History, counts, end_of, history_of
+from gpuspawner.budgets.period import Period, first_day, midnight, period_of
+from gpuspawner.budgets.pricing import Price, micro_of
 from gpuspawner.workspace import Budget, Workspace
 
 __all__ = ["Account", "Accounts", "Charged", "Given", "Paid", "Period", "period_of"]

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from math import inf
 
-from gpuspawner.checks import (
+from gpuspawner.config import SECTION, Settings
+from gpuspawner.limits.checks import (
     Bound,
     Counted,
     Limit,
@@ -16,11 +17,10 @@ from gpuspawner.checks import (
     judge,
     place_of,
 )
-from gpuspawner.cohort import Cohort
-from gpuspawner.config import SECTION, Settings
+from gpuspawner.limits.cohort import Cohort
+from gpuspawner.limits.trace import Check, Unit
+from gpuspawner.limits.usage import Capacity, Held
 from gpuspawner.quantity import say_gpus
-from gpuspawner.trace import Check, Unit
-from gpuspawner.usage import Capacity, Held
 from gpuspawner.workspace import Workspace
 
 __all__ = ["BORROWING", "QUOTA", "ClassRoom"]

@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gpuspawner.budget import Account, Accounts
+from gpuspawner.budgets.accounts import Account, Accounts
+from gpuspawner.budgets.payment import say_period
 from gpuspawner.config import Settings
 from gpuspawner.ledger.records import Action, AuditEntry, AuditFilter
 from gpuspawner.ledger.store import Store, StoreUnavailableError
-from gpuspawner.notices import Level, Notice, Notices
-from gpuspawner.payment import say_period
+from gpuspawner.limits.trace import say_time
 from gpuspawner.quantity import say_units
-from gpuspawner.trace import say_time
+from gpuspawner.sessions.notices import Level, Notice, Notices
 from gpuspawner.workspace import Budget
 
 __all__ = ["PERCENT", "BudgetWarnings", "reached"]

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import combinations
 
-from gpuspawner.membership import (
+from gpuspawner.membership.roles import Role
+from gpuspawner.membership.roster import Roster
+from gpuspawner.membership.rules import (
     EVERYONE,
     AllRule,
     AnyRule,
@@ -17,8 +19,6 @@ from gpuspawner.membership import (
     Verdict,
     any_of,
 )
-from gpuspawner.roles import Role
-from gpuspawner.roster import Roster
 
 __all__ = ["Expected", "never_matching"]
 

@@ -7,9 +7,9 @@ from jupyterhub import orm
 from sqlalchemy.orm import Session, selectinload
 
 from gpuspawner.config import Settings
-from gpuspawner.membership import Login, holds, names_in
-from gpuspawner.membership_log import because_of
-from gpuspawner.roles import ADMINISTRATORS, Role, group_of
+from gpuspawner.membership.log import because_of
+from gpuspawner.membership.roles import ADMINISTRATORS, Role, group_of
+from gpuspawner.membership.rules import Login, holds, names_in
 from gpuspawner.workspace import Workspace
 
 __all__ = ["Groups", "give_roles", "has_role", "wanted_groups"]

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.estimate import say_balance
+from gpuspawner.budgets.pricing import MICRO, price_of, say_units
 from gpuspawner.config import Settings
-from gpuspawner.estimate import say_balance
-from gpuspawner.pricing import MICRO, price_of, say_units
 
 __all__ = ["Costs", "Quote", "costs_of"]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from gpuspawner.roles import Role
+from gpuspawner.membership.roles import Role
 from gpuspawner.schema import closest
 
 __all__ = ["COLUMNS", "Line", "Roster", "RosterError", "parse_roster"]

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from gpuspawner.budget import Accounts
+from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.estimate import say_balance
+from gpuspawner.budgets.pricing import Price, price_of, say_units
 from gpuspawner.config import Settings
-from gpuspawner.estimate import say_balance
-from gpuspawner.pricing import Price, price_of, say_units
 from gpuspawner.quantity import format_duration, say_gpus
 from gpuspawner.workspace import Workspace
 

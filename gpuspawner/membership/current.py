@@ -9,10 +9,10 @@ from typing import Any
 from jupyterhub import orm
 from sqlalchemy.orm import Session, object_session
 
-from gpuspawner.groups import Groups, wanted_groups
-from gpuspawner.membership import Login, addresses_in
-from gpuspawner.membership_log import MembershipLog
-from gpuspawner.rosters import Rosters
+from gpuspawner.membership.groups import Groups, wanted_groups
+from gpuspawner.membership.log import MembershipLog
+from gpuspawner.membership.rosters import Rosters
+from gpuspawner.membership.rules import Login, addresses_in
 from gpuspawner.settings import Settings
 
 __all__ = ["Memberships"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuspawner.roster import Line, Roster, RosterError, parse_roster
+from gpuspawner.membership.roster import Line, Roster, RosterError, parse_roster
 
 __all__ = ["Rosters"]
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from gpuspawner.budget import Account, Accounts
-from gpuspawner.checks import day_of, gpus_of, place_of
+from gpuspawner.budgets.accounts import Account, Accounts
+from gpuspawner.budgets.pricing import MICRO, Price, price_of, say_units
 from gpuspawner.config import SECTION, Settings
-from gpuspawner.pricing import MICRO, Price, price_of, say_units
+from gpuspawner.limits.checks import day_of, gpus_of, place_of
+from gpuspawner.limits.trace import Check, Unit, say_time
 from gpuspawner.quantity import format_duration, say_cores, say_gpus
 from gpuspawner.request import LaunchRequest, grants
-from gpuspawner.trace import Check, Unit, say_time
 from gpuspawner.workspace import Budget, Workspace
 
 __all__ = ["Payment", "bills_of", "payment_of", "say_period"]

@@ -7,13 +7,13 @@ from datetime import datetime
 from gpuspawner.bookkeeping.book import HoldError
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
 from gpuspawner.bookkeeping.runs import carried
+from gpuspawner.budgets.pricing import Price
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
-from gpuspawner.lease import SHORTEST_EXTENSION, ExtensionError, Lease
 from gpuspawner.ledger.records import Session
-from gpuspawner.pricing import Price
 from gpuspawner.quantity import format_duration, say_units
+from gpuspawner.sessions.lease import SHORTEST_EXTENSION, ExtensionError, Lease
 
 __all__ = ["Extensions", "Held"]
 

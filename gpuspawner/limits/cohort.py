@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gpuspawner.limits import Dated, changes_of, in_force
+from gpuspawner.limits.limits import Dated, changes_of, in_force
 from gpuspawner.schema import Count, Name, NameList, Schema
 
 __all__ = ["Cohort", "CohortException", "CohortLimits"]

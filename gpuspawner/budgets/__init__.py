@@ -1,0 +1,1 @@
+"""Service units: what a launch costs, what is left to pay it, and what changes that."""
