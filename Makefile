@@ -13,11 +13,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.demo
 	@exec $(BIN)/gpuspawner demo
 
+# Two files at a time: most tests wait for servers, not for a core.
+BESIDE = --numprocesses 2 --dist loadfile
+
 # The whole suite on the newest JupyterHub, then what touches the hub once more on the last 5.x.
 test: $(VENV)/.test $(VENV_JH5)/.test
 	@sh tools/need.sh apache2 chromium kubectl postgresql prometheus shibd slapd xmlsec1
-	$(BIN)/pytest
-	$(VENV_JH5)/bin/pytest tests/hub tests/logins
+	$(BIN)/pytest $(BESIDE)
+	$(VENV_JH5)/bin/pytest $(BESIDE) tests/hub tests/logins
 
 # The checks themselves are in .pre-commit-config.yaml: a commit runs what CI runs.
 lint: $(VENV)/.test

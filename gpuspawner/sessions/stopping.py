@@ -16,8 +16,10 @@ async def stop_server(hub: Mapping[str, Any], user_name: str, server: str, cause
     """Stop a server as JupyterHub's own handlers do; ``hub`` are the settings of its web application.
 
     Returns whether it runs no more. False where it is not ready to be stopped, as while it starts or while a hub that
-    restarts checks it.
+    restarts checks it: a hub ends if a server is being stopped when it looks at its proxy for the first time.
     """
+    if not _is_up(hub["app"]):
+        return False
     try:
         user = hub["users"][user_name]
     except KeyError:
@@ -39,6 +41,10 @@ async def stop_server(hub: Mapping[str, Any], user_name: str, server: str, cause
         spawner._stop_future = None
         spawner._stop_pending = False
     return True
+
+
+def _is_up(app: Any) -> bool:
+    return bool(app._start_future.done())
 
 
 async def _stop(proxy: Any, user: Any, server: str) -> None:

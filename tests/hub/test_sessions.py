@@ -29,6 +29,7 @@ from gpuspawner.cluster.client import UnreachableError
 from gpuspawner.local.engine import Engine
 from gpuspawner.sessions.lease import EndError, ExtensionError, Lease, PlannedEnd
 from gpuspawner.sessions.notices import Notice
+from gpuspawner.sessions.stopping import stop_server
 
 __all__ = ["start"]
 
@@ -106,6 +107,18 @@ async def test_an_end_that_came_while_the_hub_was_down_is_made_up_for(
     hub = await start_gpu_hub(profiles=PROFILES)
     await gone(hub, engine)
     assert "runtime limit of 1 h" in await page(await hub.login("ada", "x"))
+
+
+async def test_a_hub_that_is_not_up_yet_stops_nothing(start: Started, engine: Engine) -> None:
+    """It would end itself, with a server being stopped when it looks at its proxy for the first time."""
+    hub, _ = await start()
+    up, hub.app._start_future = hub.app._start_future, asyncio.Future()
+    cause = EndError("idle", "Nothing used the GPU.", "Start it again.")
+    assert not await stop_server(hub.app.tornado_settings, "ada", "", cause)
+    assert hub.user("ada").spawners[""].ready
+    hub.app._start_future = up
+    assert await stop_server(hub.app.tornado_settings, "ada", "", cause)
+    await gone(hub, engine)
 
 
 async def test_an_end_that_a_hub_had_begun_is_finished_by_the_next_one(

@@ -5,8 +5,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fcntl import LOCK_EX, flock
 from getpass import getuser
+from pathlib import Path
 from secrets import token_hex
+from tempfile import gettempdir
 from typing import Any
 from unittest import mock
 
@@ -58,12 +61,19 @@ def pam_account() -> Iterator[WayIn]:
         with mock.patch.multiple(pamela, authenticate=_only(way), check_account=lambda *_, **__: True):
             yield way
         return
-    subprocess.run(["useradd", "--no-create-home", "--user-group", name], check=True)
+    change_accounts("useradd", "--no-create-home", "--user-group", name)
     try:
-        subprocess.run(["chpasswd"], input=f"{name}:{PASSWORD}", text=True, check=True)
+        change_accounts("chpasswd", said=f"{name}:{PASSWORD}")
         yield way
     finally:
-        subprocess.run(["userdel", name], check=True)
+        change_accounts("userdel", name)
+
+
+def change_accounts(*command: str, said: str = "") -> None:
+    """Change this machine's accounts or groups. Tests run beside each other, and the files are locked meanwhile."""
+    with (Path(gettempdir()) / "gpuspawner-tests-accounts.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        subprocess.run(command, input=said, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def _only(way: WayIn) -> Any:

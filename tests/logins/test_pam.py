@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from secrets import token_hex
 
 import pytest
-from ways_in import WayIn, pam_account
+from ways_in import WayIn, change_accounts, pam_account
 
 from gpuspawner.authenticator import with_workspaces
 from gpuspawner.logins.unix_groups import unix_groups
@@ -20,11 +20,6 @@ def account() -> Iterator[WayIn]:
     """A Unix account, made for the test where root runs it."""
     with pam_account() as way:
         yield way
-
-
-async def run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    assert await process.wait() == 0, command
 
 
 def workspaces(**rules):
@@ -45,7 +40,7 @@ async def test_unix_groups_make_members(start_hub, account):
 @needs_root
 async def test_who_joins_or_leaves_a_unix_group_follows_at_the_next_refresh(start_hub, account):
     group = f"lab-{token_hex(4)}"
-    await run("groupadd", group)
+    await asyncio.to_thread(change_accounts, "groupadd", group)
     try:
         hub = await start_hub(
             account.config(GPUSpawner=workspaces(lab={"claim": "groups", "equals": group})), authenticator=PAM
@@ -53,12 +48,12 @@ async def test_who_joins_or_leaves_a_unix_group_follows_at_the_next_refresh(star
         person = await hub.login(account.name, account.password)
         assert hub.groups(account.name) == set()
         for change, expected in (("-a", {"lab"}), ("-d", set())):
-            await run("gpasswd", change, account.name, group)
+            await asyncio.to_thread(change_accounts, "gpasswd", change, account.name, group)
             hub.user(account.name)._auth_refreshed = None
             assert (await person.get("home")).status == 200
             assert hub.groups(account.name) == expected
     finally:
-        await run("groupdel", group)
+        await asyncio.to_thread(change_accounts, "groupdel", group)
 
 
 @needs_root
