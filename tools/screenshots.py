@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -21,7 +22,7 @@ print("kind", os.environ["GPUSPAWNER_GPU_CLASS"])
 print("in  ", os.environ["GPUSPAWNER_WORKSPACE"])"""
 
 
-async def sign_in(browser: Browser, demo: Demo, name: str, width: int = 1280, height: int = 900, **how: str) -> Page:
+async def sign_in(browser: Browser, demo: Demo, name: str, width: int = 1280, height: int = 900, **how: Any) -> Page:
     """A fresh visitor who has signed in and sees the form."""
     context = await browser.new_context(viewport={"width": width, "height": height}, **how)
     page = await context.new_page()
@@ -44,12 +45,16 @@ async def shoot(page: Page, name: str, *, full: bool = False) -> None:
 
 async def forms(browser: Browser, demo: Demo) -> None:
     """The form in both themes and on a telephone, and after a refusal."""
-    page = await sign_in(browser, demo, "student")
-    await shoot(page, "form", full=True)
-    page = await sign_in(browser, demo, "student", color_scheme="dark")
-    await shoot(page, "form-dark", full=True)
-    page = await sign_in(browser, demo, "student", width=390, height=844)
-    await shoot(page, "form-390", full=True)
+    pictures: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("form", {}),
+        ("form-dark", {"color_scheme": "dark"}),
+        ("form-390", {"width": 390, "height": 844}),
+    )
+    for name, how in pictures:
+        page = await sign_in(browser, demo, "student", **how)
+        await page.get_by_text("CSE 151A", exact=True).click()
+        await page.locator("#spawn_form").get_by_text("SU at most").first.wait_for()
+        await shoot(page, name, full=True)
     page = await sign_in(browser, demo, "researcher")
     await page.evaluate("document.querySelector('#spawn_form').noValidate = true")
     await page.get_by_label("GPUs", exact=True).fill("3")
@@ -59,7 +64,7 @@ async def forms(browser: Browser, demo: Demo) -> None:
 
 
 async def notebook(browser: Browser, demo: Demo) -> None:
-    """A notebook that says which GPU it was given, and the page that waits for it."""
+    """A notebook that says which GPU it was given, the page that waits for it, and the hub's page while it runs."""
     page = await sign_in(browser, demo, "student")
     await page.click("#spawn_form [type=submit]")
     await page.wait_for_selector("#progress-log .gs-step, #progress-log")
@@ -77,6 +82,9 @@ async def notebook(browser: Browser, demo: Demo) -> None:
         await news.click()
         await news.wait_for(state="detached")
     await shoot(page, "notebook")
+    await page.goto(f"{demo.url}/hub/home")
+    await page.get_by_text("Extend it by").first.wait_for()
+    await shoot(page, "home")
 
 
 async def main() -> None:

@@ -370,11 +370,12 @@ def test_whoever_launches_only_what_is_left_never_spends_more_than_there_is(
         Gift(f"g{index}", units, user, at=at, until=None if lasts is None else at + timedelta(days=lasts))
         for index, (units, at, lasts, user) in enumerate(given_)
     ]
-    for grant in grants:
-        accounts.grant(grant)
+    to_come = sorted(grants, key=lambda grant: grant.at)
     opened_: dict[str, Launch] = {}
     charged: dict[str, int] = {}
     for index, (units, at, user) in enumerate(sorted(wanted, key=lambda one: one[1])):
+        while to_come and to_come[0].at <= at:
+            accounts.grant(to_come.pop(0))
         launch = Launch(str(index), units, at, user)
         before = accounts.left("course", user, at)
         assert before is not None
@@ -393,6 +394,8 @@ def test_whoever_launches_only_what_is_left_never_spends_more_than_there_is(
             assert account.spent + account.held <= account.total
             carry = budget.get("carry_over", {"per_member": 0, "pool": 0})
             assert 0 <= account.carried <= max(carry.values()) * MICRO
+    for grant in to_come:
+        accounts.grant(grant)
     # Another hub that reads the ledger comes to the same balances.
     again = Accounts(course(per_member=10, pool=25, **budget), LA)
     again.load(
