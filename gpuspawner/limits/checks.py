@@ -212,6 +212,12 @@ def launch_limits(request: LaunchRequest, workspace: Workspace) -> Iterator[Limi
         )
 
 
+def _with_held(request: LaunchRequest, mine: Sequence[Held]) -> Iterator[tuple[str, Unit, float, list[Counted]]]:
+    """Each amount that a member may hold so much of: what is asked for, and what each of their servers counts."""
+    for key, unit, asked in (("servers", Unit.SERVERS, 1), *_amounts(request)):
+        yield key, unit, asked, [Counted(held, 1 if key == "servers" else getattr(held, key)) for held in mine]
+
+
 def member_limits(request: LaunchRequest, workspace: Workspace, mine: Sequence[Held]) -> Iterator[Limit]:
     """What the member may hold at once in the workspace; ``mine`` are their other servers there."""
 
@@ -228,8 +234,7 @@ def member_limits(request: LaunchRequest, workspace: Workspace, mine: Sequence[H
             _make_room(limit),
         )
 
-    for key, unit, asked in (("servers", Unit.SERVERS, 1), *_amounts(request)):
-        counted = [Counted(held, 1 if key == "servers" else getattr(held, key)) for held in mine]
+    for key, unit, asked, counted in _with_held(request, mine):
         bound = _bound_of(workspace, "per_member", key)
         yield Limit(f"workspace.per_member.{key}", unit, asked, bound, words, workspace.changes(), counted)
 
@@ -250,8 +255,7 @@ def member_limits_everywhere(request: LaunchRequest, settings: Settings, mine: S
             _make_room(limit),
         )
 
-    for key, unit, asked in (("servers", Unit.SERVERS, 1), *_amounts(request)):
-        counted = [Counted(held, 1 if key == "servers" else getattr(held, key)) for held in mine]
+    for key, unit, asked, counted in _with_held(request, mine):
         bound = _bound_everywhere(settings, key)
         days = settings.per_member.changes()
         yield Limit(f"hub.per_member.{key}", unit, asked, bound, words, days, counted)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accounting import asked as request
 from cluster import section
 
 from gpuspawner.cluster.client import Client, UnreachableError
@@ -16,25 +17,8 @@ from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.local.engine import Engine
 from gpuspawner.pod import Server
-from gpuspawner.request import LaunchRequest
 
 SERVER = Server({"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/", "JUPYTERHUB_API_TOKEN": "secret"}, None, [])
-
-
-def request(user: str = "ada", **changes: Any) -> LaunchRequest:
-    asked: dict[str, Any] = {
-        "user": user,
-        "server": "",
-        "workspace": "everyone",
-        "profile": "pytorch",
-        "gpu_classes": ("small",),
-        "gpus": 1,
-        "cpu": 1.0,
-        "memory": 10**9,
-        "runtime": 3600,
-        "image": "example.org/notebook:1",
-    }
-    return LaunchRequest(**{**asked, **changes})
 
 
 @pytest.fixture
