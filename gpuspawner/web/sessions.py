@@ -12,10 +12,11 @@ from jupyterhub.utils import url_path_join
 from tornado.web import HTTPError, authenticated
 
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.quantity import format_duration, say_units
+from gpuspawner.config import Settings
+from gpuspawner.quantity import MICRO, format_duration, say_units
 from gpuspawner.schema import read_seconds
 from gpuspawner.sessions.idle import Verdict
-from gpuspawner.sessions.lease import SHORTEST_EXTENSION, ExtensionError, Lease
+from gpuspawner.sessions.lease import SHORTEST_EXTENSION, ExtensionError, Lease, PlannedEnd
 from gpuspawner.sessions.notices import Level, Notice
 from gpuspawner.sessions.sessions import Sessions
 
@@ -77,9 +78,11 @@ async def extend_server(user: Any, server: str, seconds: int | str | None, *, by
 def session_json(lease: Lease, sessions: Sessions, idle: Verdict | None = None) -> dict[str, Any]:
     """A running server as the API tells it; times as RFC 3339 in the hub's time zone, durations in seconds.
 
-    ``idle`` is what is known of its idleness, where it ends for that.
+    ``left`` is until the first of its ends; ``extensions`` are some that are possible, with what each costs in service
+    units. ``idle`` is what is known of its idleness, where it ends for that.
     """
-    zone = sessions.settings.timezone
+    settings, ends = sessions.settings, sessions.ends(lease)
+    zone = settings.timezone
 
     def say(moment: datetime) -> str:
         return moment.astimezone(zone).isoformat(timespec="seconds")
@@ -88,12 +91,19 @@ def session_json(lease: Lease, sessions: Sessions, idle: Verdict | None = None) 
         "user": lease.user,
         "server": lease.server,
         "workspace": lease.workspace,
+        "workspace_title": _space_title(lease, settings),
         "profile": lease.profile,
+        "profile_title": _profile_title(lease, settings),
         "started": say(lease.started),
         "ends": say(lease.ends),
         "runtime": lease.runtime,
+        "left": _left(ends[0], sessions.now()),
         "extendable_by": sessions.extendable_by(lease),
-        "ends_by": [{"cause": end.kind, "at": say(end.at), "why": end.warning} for end in sessions.ends(lease)],
+        "extensions": [
+            {"by": seconds, "cost": sessions.cost_of_extension(lease, seconds) / MICRO}
+            for seconds in _steps(sessions.extendable_by(lease))
+        ],
+        "ends_by": [{"cause": end.kind, "at": say(end.at), "why": end.warning} for end in ends],
         "idle": idle
         and {
             "state": str(idle.state),
@@ -127,24 +137,39 @@ def _shown(user: Any, lease: Lease, sessions: Sessions) -> RunningServer:
     now, settings = sessions.now(), sessions.settings
     first = sessions.ends(lease)[0]
     at = first.at.astimezone(now.tzinfo)
-    left = max(0, round((first.at - now).total_seconds()))
-    profile, space = settings.catalog.profiles.get(lease.profile), settings.workspaces.get(lease.workspace)
-    titles = (profile.title if profile else lease.profile, space.title if space else lease.workspace)
+    titles = (_profile_title(lease, settings), _space_title(lease, settings))
     day = "" if at.date() == now.date() else f"{at:%A %-d %B, }"
     more = sessions.extendable_by(lease)
-    steps = [(seconds, format_duration(seconds)) for seconds in _STEPS if seconds < more]
-    if more >= SHORTEST_EXTENSION:
-        steps.append((more, f"{format_duration(more)}, the longest"))
+    steps = [(step, f"{format_duration(step)}{', the longest' if step == more else ''}") for step in _steps(more)]
     where = [quote(part, safe="") for part in (user.name, lease.server) if part]
     return RunningServer(
         server=lease.server,
         title=", ".join(title for title in titles if title),
         until=f"{day}{at:%H:%M}",
-        left=format_duration(-(-left // 60) * 60),
+        left=format_duration(-(-_left(first, now) // 60) * 60),
         why=first.warning,
         steps=tuple((seconds, _priced(words, sessions.cost_of_extension(lease, seconds))) for seconds, words in steps),
         action=url_path_join(_base_url(user), "gpuspawner", "sessions", *where, "extend"),
     )
+
+
+def _left(end: PlannedEnd, now: datetime) -> int:
+    return max(0, round((end.at - now).total_seconds()))
+
+
+def _steps(most: int) -> list[int]:
+    """Extensions to offer, in seconds, up to the longest that is possible."""
+    return [*(step for step in _STEPS if step < most), *([most] if most >= SHORTEST_EXTENSION else [])]
+
+
+def _profile_title(lease: Lease, settings: Settings) -> str:
+    profile = settings.catalog.profiles.get(lease.profile)
+    return profile.title if profile else lease.profile
+
+
+def _space_title(lease: Lease, settings: Settings) -> str:
+    space = settings.workspaces.get(lease.workspace)
+    return space.title if space else lease.workspace
 
 
 def _priced(words: str, cost: int) -> str:

@@ -40,6 +40,17 @@ async def environment(hub: RunningHub, user: str, server: str = "") -> dict[str,
         return found
 
 
+async def from_inside(hub: RunningHub, method: str, path: str, server: str = "", **kwargs: Any) -> tuple[int, Any]:
+    """A request from within a server, with nothing but what its environment has."""
+    inside = await environment(hub, "ada", server)
+    headers = {"Authorization": f"token {inside['JUPYTERHUB_API_TOKEN']}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.request(method, f"{inside['JUPYTERHUB_API_URL']}/gpuspawner/{path}", **kwargs) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
 def named(engine: Engine, resource: str, namespace: str | None = "default") -> dict[str, dict[str, Any]]:
     """The objects of a resource by name."""
     return {found["metadata"]["name"]: found for found in engine.store.list(resource, namespace)[0]}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from cluster import SECTION
-from launching import launch, named, stop
+from launching import from_inside, launch, named, stop
 from running_hub import RunningHub
 from sitting import HOUR, Clock, gone, lease, page, sentences, sessions, until
 
@@ -149,6 +149,18 @@ async def test_the_page_shows_what_an_extension_costs_and_offers_only_what_is_co
     assert ">1 h (1 SU)<" in shown
     assert ">1 h 30 min, the longest (1.5 SU)<" in shown
     assert ">2 h" not in shown
+
+
+async def test_a_notebook_is_told_by_its_own_token_what_is_left_and_what_more_time_costs(start: Any) -> None:
+    hub, clock = await start(budget={"per_member": 2.5})
+    clock.at += timedelta(minutes=20)
+    status, told = await from_inside(hub, "GET", "sessions/ada")
+    assert status == 200
+    [server] = told["sessions"]
+    assert (server["profile_title"], server["workspace_title"], server["left"]) == ("GPU", "Course", 40 * 60)
+    assert server["extensions"] == [{"by": 1800, "cost": 0.5}, {"by": 3600, "cost": 1}, {"by": 5400, "cost": 1.5}]
+    status, told = await from_inside(hub, "GET", "balance")
+    assert (status, told["workspaces"][0]["member"]["left"]) == (200, 1.5)
 
 
 async def test_a_server_whose_budget_pays_for_less_than_asked_ends_then_and_says_why(

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from launching import environment, launch, named
+from launching import from_inside, launch, named
 from running_hub import Person, RunningHub
 from sitting import HOUR, PATIENCE, Started, gone, lease, page, running, sentences, sessions, start
 
@@ -19,17 +19,6 @@ from gpuspawner.sessions.lease import EndError, PlannedEnd
 from gpuspawner.sessions.notices import Notice
 
 __all__ = ["start"]
-
-
-async def from_inside(hub: RunningHub, method: str, path: str, server: str = "", **kwargs: Any) -> tuple[int, Any]:
-    """A request from within a server, with nothing but what its environment has."""
-    inside = await environment(hub, "ada", server)
-    headers = {"Authorization": f"token {inside['JUPYTERHUB_API_TOKEN']}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.request(method, f"{inside['JUPYTERHUB_API_URL']}/gpuspawner/{path}", **kwargs) as answer,
-    ):
-        return answer.status, await answer.json()
 
 
 async def token_of(hub: RunningHub, user: str, *scopes: str) -> dict[str, str]:
