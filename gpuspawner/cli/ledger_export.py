@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TextIO, TypeVar
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from gpuspawner.ledger import rows, search
 from gpuspawner.ledger.records import AuditFilter, Grant, Page, SessionFilter
 from gpuspawner.quantity import MICRO
+from gpuspawner.reports.spreadsheet import cell
 
 __all__ = ["WRITERS", "every", "rows_of"]
 
@@ -20,7 +21,6 @@ F = TypeVar("F")
 Row = dict[str, Any]
 
 _AMOUNTS = ("held", "charged", "units")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = {
     "sessions": "id hub user server workspace profile options gpu_classes gpus cpu memory image runtime price held "
     "opened started ended gpu_class charged cause",
@@ -75,19 +75,9 @@ def _write_csv(file: TextIO, what: str, found: Iterable[Row]) -> int:
     writer.writeheader()
     count = 0
     for row in found:
-        writer.writerow({name: _cell(row[name]) for name in columns})
+        writer.writerow({name: cell(row[name]) for name in columns})
         count += 1
     return count
-
-
-def _cell(value: Any) -> Any:
-    """Members choose some of the texts, and a spreadsheet runs those that begin like a formula
-    (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return format(value, ".6f").rstrip("0").rstrip(".") if isinstance(value, float) else value
 
 
 def _write_json(file: TextIO, what: str, found: Iterable[Row]) -> int:

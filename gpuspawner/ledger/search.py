@@ -1,6 +1,9 @@
 """Pages of the ledger's history, newest first; each page begins after the last row of the one before."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, case, func, literal, select, tuple_
@@ -10,7 +13,7 @@ from gpuspawner.ledger.models import Words
 from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Page, Session, SessionFilter, Usage, UsedBy
 from gpuspawner.ledger.rows import AUDIT, SESSIONS, columns, named, session_of
 
-__all__ = ["LONGEST_PAGE", "audit", "sessions", "usage"]
+__all__ = ["LONGEST_PAGE", "audit", "sessions", "usage", "usage_between"]
 
 LONGEST_PAGE = 1000
 """Rows."""
@@ -47,6 +50,13 @@ def usage(connection: Connection, where: SessionFilter, by: UsedBy) -> list[Usag
         Usage(of, count, *map(int, numbers))
         for of, count, *numbers in connection.execute(found.order_by(sums[2].desc(), name))
     ]
+
+
+def usage_between(
+    connection: Connection, where: SessionFilter, times: Sequence[datetime], by: UsedBy
+) -> list[list[Usage]]:
+    """As :func:`usage`, from each of these times to the next: of each an index finds the rows."""
+    return [usage(connection, replace(where, since=since, until=until), by) for since, until in pairwise(times)]
 
 
 def _of_sessions(where: SessionFilter) -> list[ColumnElement[bool]]:

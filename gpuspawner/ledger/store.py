@@ -154,6 +154,13 @@ class Store:
         mine = replace(where, hub=where.hub or self.hub)
         return await self._read(lambda connection: search.usage(connection, mine, by))
 
+    async def usage_between(
+        self, where: SessionFilter, times: Sequence[datetime], by: UsedBy = "user"
+    ) -> list[list[Usage]]:
+        """As :meth:`usage`, for the sessions opened from each of these times on and before the next one."""
+        mine = replace(where, hub=where.hub or self.hub)
+        return await self._read(lambda connection: search.usage_between(connection, mine, times, by))
+
     async def grant(self, grant: Grant) -> bool:
         """Write a grant and its entry in the audit log; whether it was not there yet."""
         mine = replace(grant, hub=grant.hub or self.hub)

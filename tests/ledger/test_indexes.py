@@ -60,6 +60,12 @@ QUERIES = {
     "use of a user": lambda store: store.usage(SessionFilter(user="user7"), by="workspace"),
     "use of a workspace": lambda store: store.usage(SessionFilter(workspace="space7", since=LATE)),
     "use in a period": lambda store: store.usage(SessionFilter(since=LATE), by="workspace"),
+    "use of a user by day": lambda store: store.usage_between(
+        SessionFilter(user="user7"), [LATE, LATE + HOUR, LATE + 2 * HOUR], by="gpu_class"
+    ),
+    "use of a workspace by day": lambda store: store.usage_between(
+        SessionFilter(workspace="space7"), [LATE, LATE + HOUR], by="gpu_class"
+    ),
     "grants": lambda store: store.grants(at=NOON),
     "grants to a member": lambda store: store.grants(workspace="space7", user="user7"),
     "audit": lambda store: store.audit(),

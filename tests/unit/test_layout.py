@@ -63,6 +63,10 @@ PURE = [
     "entitlement",
     "limits.explain",
     "limits.replay",
+    "reports.days",
+    "reports.causes",
+    "reports.spreadsheet",
+    "reports.balances",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.
 PURE_IMPORTS = {
@@ -145,6 +149,12 @@ def test_the_ledger_knows_neither_jupyterhub_nor_the_cluster(name: str) -> None:
 def test_the_bookkeeping_knows_no_jupyterhub(name: str) -> None:
     assert not outside(name) & (JUPYTERHUB | KUBERNETES)
     assert rooms(name) <= {*(one.partition(".")[0] for one in PURE), "ledger", "cluster"}
+
+
+@pytest.mark.parametrize("name", inside("reports"))
+def test_a_report_knows_neither_jupyterhub_nor_pages(name: str) -> None:
+    assert not outside(name) & (JUPYTERHUB | KUBERNETES)
+    assert not rooms(name) & {"spawner", "traits", "authenticator", "launcher", "web", "cli", "local"}
 
 
 @pytest.mark.parametrize("name", inside("migration"))
