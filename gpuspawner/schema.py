@@ -134,11 +134,11 @@ SubdomainName = Annotated[str, _matching(_SUBDOMAIN, "a name like a domain's: ch
 """The name of any other such object, such as a DeviceClass."""
 NameList = Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(_no_name_twice)]
 """One name or a list of names."""
-Bytes = Annotated[int, BeforeValidator(read_bytes)]
+Bytes = Annotated[int, BeforeValidator(read_bytes, json_schema_input_type=int | str)]
 """Bytes, written as a Kubernetes quantity: ``"8G"`` is 8e9, ``"40Gi"`` is 40 * 2**30."""
-Cores = Annotated[float, BeforeValidator(read_cores)]
+Cores = Annotated[float, BeforeValidator(read_cores, json_schema_input_type=float | str)]
 """CPU cores, written as a Kubernetes quantity: ``2`` or ``"500m"``."""
-Seconds = Annotated[int, BeforeValidator(read_seconds)]
+Seconds = Annotated[int, BeforeValidator(read_seconds, json_schema_input_type=int | str)]
 """Seconds, written as a duration: ``"6h"``, ``"1h30m"``."""
 Count = Annotated[int, BeforeValidator(_count)]
 """A whole number, 0 or more."""

@@ -15,7 +15,9 @@ _MOST = 1000
 _AHEAD = timedelta(minutes=2)
 
 
-class _Sample(BaseModel):
+class UseSample(BaseModel):
+    """What a server used at a moment: GPU memory in bytes, CPU in cores; null where that is not known."""
+
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
     at: Annotated[AwareDatetime, Field(strict=False)]
@@ -29,7 +31,7 @@ class Report(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     server: str = ""
-    samples: tuple[_Sample, ...] = Field(strict=False, min_length=1, max_length=_MOST)
+    samples: tuple[UseSample, ...] = Field(strict=False, min_length=1, max_length=_MOST)
 
     def within(self, began: datetime, now: datetime) -> Sequence[Sample]:
         """The samples since the server began, in their order.

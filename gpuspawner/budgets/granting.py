@@ -40,9 +40,11 @@ class GrantRequest(Schema):
     workspace: str
     user: str | None = None
     units: float = Field(gt=0, le=_MOST, description="Service units.")
-    until: Annotated[date | datetime | None, BeforeValidator(_until), AfterValidator(_aware)] = Field(
-        default=None, description="The last day, included, or an instant; without it, until it is used."
-    )
+    until: Annotated[
+        date | datetime | None,
+        BeforeValidator(_until, json_schema_input_type=date | datetime | None),
+        AfterValidator(_aware),
+    ] = Field(default=None, description="The last day, included, or an instant; without it, until it is used.")
     reason: str = Field(min_length=1, max_length=500)
 
 

@@ -7,28 +7,42 @@ from gpuspawner.web.api.costs import BalanceHandler, EstimateHandler
 from gpuspawner.web.api.explain import ExplainHandler
 from gpuspawner.web.api.grants import GrantHandler, GrantsHandler
 from gpuspawner.web.api.notices import NoticesHandler
+from gpuspawner.web.api.openapi import DocumentHandler
+from gpuspawner.web.api.operations import Route, pattern_of
 from gpuspawner.web.api.sessions import ExtendHandler, SessionsHandler, StopHandler
 from gpuspawner.web.api.version import VersionHandler
 
-__all__ = ["api_handlers"]
+__all__ = ["ROUTES", "api_handlers"]
 
 _PREFIX = "/api/gpuspawner"
-_USER = r"(?P<user_name>[^/]+)"
-_SERVER = rf"{_USER}(?:/(?P<server_name>[^/]*))?"
+
+ROUTES = (
+    Route("/", VersionHandler),
+    Route("/openapi.json", DocumentHandler),
+    Route("/activity", ActivityHandler),
+    Route("/notices", NoticesHandler),
+    Route("/sessions/{user_name}", SessionsHandler),
+    Route("/sessions/{user_name}/extend", ExtendHandler),
+    Route("/sessions/{user_name}/{server_name}/extend", ExtendHandler),
+    Route("/sessions/{user_name}/stop", StopHandler),
+    Route("/sessions/{user_name}/{server_name}/stop", StopHandler),
+    Route("/estimate", EstimateHandler),
+    Route("/explain", ExplainHandler),
+    Route("/balance", BalanceHandler),
+    Route("/grants", GrantsHandler),
+    Route("/grants/{grant_id}", GrantHandler),
+)
+"""What is more special comes first."""
 
 
-def api_handlers() -> list[tuple[str, type[Any]]]:
+def api_handlers() -> list[tuple[Any, ...]]:
     """What goes into ``c.JupyterHub.extra_handlers``; the paths are below ``/hub``."""
     return [
-        (f"{_PREFIX}/?", VersionHandler),
-        (f"{_PREFIX}/activity", ActivityHandler),
-        (f"{_PREFIX}/notices", NoticesHandler),
-        (f"{_PREFIX}/sessions/{_USER}", SessionsHandler),
-        (f"{_PREFIX}/sessions/{_SERVER}/extend", ExtendHandler),
-        (f"{_PREFIX}/sessions/{_SERVER}/stop", StopHandler),
-        (f"{_PREFIX}/estimate", EstimateHandler),
-        (f"{_PREFIX}/explain", ExplainHandler),
-        (f"{_PREFIX}/balance", BalanceHandler),
-        (f"{_PREFIX}/grants", GrantsHandler),
-        (f"{_PREFIX}/grants/([^/]+)", GrantHandler),
+        (_PREFIX, VersionHandler),
+        *((_PREFIX + pattern_of(route.path), route.handler, *_arguments(route)) for route in ROUTES),
     ]
+
+
+def _arguments(route: Route) -> list[dict[str, Any]]:
+    """The document is told of all the others."""
+    return [{"routes": ROUTES}] if route.handler is DocumentHandler else []

@@ -1,15 +1,37 @@
 """``POST /hub/api/gpuspawner/activity``: a notebook server says what it uses of its GPU and CPU."""
 
-from jupyterhub.user import User
+from typing import ClassVar
 
-from gpuspawner.activity.report import read_report
+from jupyterhub.user import User
+from pydantic import AwareDatetime
+
+from gpuspawner.activity.report import Report, read_report
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, NotFoundError
+from gpuspawner.web.api.operations import Answer, Operation, Operations
 
 __all__ = ["ActivityHandler"]
 
 
+class Known(Answer):
+    """What the hub knows of the use of a server."""
+
+    known_from: AwareDatetime
+
+
 class ActivityHandler(ApiHandler):
     """Takes the samples of one server of whoever asks; a server's own token suffices."""
+
+    operations: ClassVar[Operations] = {
+        "POST": Operation(
+            summary="Report what a notebook server uses of its GPU and CPU.",
+            description="The extension of the notebook server does that.",
+            scopes=("users:activity!user",),
+            body=Report,
+            answer=Known,
+            statuses={200: "Since when the use of this server is known without a gap."},
+            errors=(404,),
+        )
+    }
 
     async def post(self) -> None:
         """Answers ``{"known_from": TIME}``: since when the hub knows the use of this server without a gap."""

@@ -14,6 +14,7 @@ from gpuspawner.errors import LaunchError
 from gpuspawner.limits.trace import Check
 from gpuspawner.membership.roles import Action, may
 from gpuspawner.schema import problems_of
+from gpuspawner.web.api.operations import Operations
 
 if TYPE_CHECKING:
     from gpuspawner.launcher import Launcher
@@ -73,6 +74,9 @@ class ApiHandler(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
 
     Handlers stay thin: they find out who asks, call a pure function, and :meth:`answer`.
     """
+
+    operations: ClassVar[Operations] = {}
+    """What each method takes and answers; a test refuses a method that is not declared."""
 
     async def prepare(self) -> None:
         """Turn away whoever is nobody."""
@@ -142,6 +146,11 @@ class ApiHandler(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
         if found is not None and not isinstance(found, Mapping):
             raise BadBodyError("The body must be a JSON object.", "Send one, such as {}.")
         return self.checked(model, found or {})
+
+    def query(self, model: type[M]) -> M:
+        """The query parameters, checked; several of one name are a list. Raises ``BadBodyError``."""
+        given = {key: self.get_arguments(key) for key in self.request.query_arguments if key != "_xsrf"}
+        return self.checked(model, {key: found[0] if len(found) == 1 else found for key, found in given.items()})
 
     def checked(self, model: type[M], found: Mapping[str, Any]) -> M:
         """Values from outside, checked. Raises ``BadBodyError`` with every mistake in them."""

@@ -1,15 +1,71 @@
 """``/hub/api/gpuspawner/estimate`` and ``/balance``: what a launch would cost, and what is left to pay it."""
 
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
 from gpuspawner.authenticator import current_workspaces
 from gpuspawner.budgets.estimate import balance_as_json, estimate
 from gpuspawner.membership.roles import Action
+from gpuspawner.schema import Schema
+from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError
+from gpuspawner.web.api.launch_options import LaunchOptions
+from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
 
 __all__ = ["BalanceHandler", "EstimateHandler"]
 
 
+class Estimate(Answer):
+    """What a launch would cost if it began now; amounts in service units."""
+
+    cost: float = Field(description="At most.")
+    runtime: int = Field(description="Seconds; less than was asked for where the budget ends the session.")
+    by_class: dict[str, float] = Field(description="What it would cost on each GPU class.")
+    left: float | None = Field(description="What the budgets leave before it; null without budget.")
+    covered: bool
+    sentence: str
+    remedy: str
+    checks: list[answers.Check] = Field(description="The limits that refuse it; empty where it is covered.")
+
+
+class Purse(Answer):
+    """What is left in one workspace; null where it has no such budget."""
+
+    workspace: str
+    title: str
+    member: answers.Account | None
+    pool: answers.Account | None
+    sentence: str
+
+
+class Balance(Answer):
+    """What is left of the budgets of a member."""
+
+    user: str
+    at: AwareDatetime
+    workspaces: list[Purse]
+
+
+class WhoseBalance(Schema):
+    """Whose."""
+
+    user: str | None = Field(default=None, description="The name of a member; without it, yourself.")
+
+
 class EstimateHandler(ApiHandler):
     """What a launch of whoever asks would cost if it began now."""
+
+    operations: ClassVar[Operations] = {
+        "POST": Operation(
+            summary="What a launch of yours would cost, and whether your budget covers it.",
+            description="Nothing is started or held.",
+            scopes=OWN,
+            body=LaunchOptions,
+            answer=Estimate,
+            errors=(503,),
+        )
+    }
 
     async def post(self) -> None:
         """The body are the options of a launch; absent ones take the defaults. Nothing is started or held."""
@@ -27,9 +83,20 @@ class EstimateHandler(ApiHandler):
 class BalanceHandler(ApiHandler):
     """What is left of the budgets of a member."""
 
+    operations: ClassVar[Operations] = {
+        "GET": Operation(
+            summary="What is left of a member's budgets.",
+            description="Your own in each of your workspaces; of another member in those that you may read.",
+            scopes=(*OWN, Action.READ),
+            query=WhoseBalance,
+            answer=Balance,
+            errors=(404, 503),
+        )
+    }
+
     async def get(self) -> None:
         """One's own balance in each of one's workspaces; of another member (``?user=``) in those one may read."""
-        name = self.get_argument("user", None)
+        name = self.query(WhoseBalance).user
         launcher = await self.ready_launcher()
         if name is None:
             if not hasattr(self.current_user, "spawner"):

@@ -1,13 +1,18 @@
 """``/hub/api/gpuspawner/grants``: more for a member or a workspace, until a date, with a reason."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from gpuspawner.budgets.granting import GrantRequest, grant_as_json, grant_of, say_grant
 from gpuspawner.ledger.records import Grant
 from gpuspawner.membership.roles import Action
+from gpuspawner.schema import Schema
 from gpuspawner.sessions.notices import Notice
+from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, NotFoundError
+from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
 from gpuspawner.web.sessions import sessions_of
 
 if TYPE_CHECKING:
@@ -16,15 +21,49 @@ if TYPE_CHECKING:
 __all__ = ["GrantHandler", "GrantsHandler"]
 
 
+class Which(Schema):
+    """Which grants."""
+
+    workspace: str | None = Field(default=None, description="Those in this workspace.")
+    user: str | None = Field(default=None, description="Those to this member.")
+    over: Literal["0", "1"] = Field(default="1", description="0: without those that are over.")
+
+
+class Grants(Answer):
+    """Grants, the oldest first."""
+
+    grants: list[answers.Grant]
+
+
 class GrantsHandler(ApiHandler):
     """All grants that one may see, and new ones."""
+
+    operations: ClassVar[Operations] = {
+        "GET": Operation(
+            summary="The grants that you may see: your own, and those of workspaces that you may read.",
+            scopes=(*OWN, Action.READ),
+            query=Which,
+            answer=Grants,
+            errors=(503,),
+        ),
+        "POST": Operation(
+            summary="Give a member of a workspace, or its pool, more service units.",
+            scopes=(Action.ADMINISTER,),
+            body=GrantRequest,
+            answer=answers.Grant,
+            statuses={201: "The grant.", 200: "A grant with this `id` was there already; this is it."},
+            errors=(404, 503),
+        ),
+    }
 
     async def get(self) -> None:
         """Those of ``?workspace=`` and ``?user=``; with ``?over=0`` without those that are over."""
         launcher = await self.ready_launcher()
-        space, user = self.get_argument("workspace", None), self.get_argument("user", None)
-        now = launcher.now() if self.get_argument("over", "1") == "0" else None
-        found = await launcher.store.grants(workspace=space, user=user, at=now)
+        asked = self.query(Which)
+        space, user = asked.workspace, asked.user
+        found = await launcher.store.grants(
+            workspace=space, user=user, at=launcher.now() if asked.over == "0" else None
+        )
         own = [grant for grant in found if grant.user is not None and self.is_self(grant.user)]
         seen = [grant for grant in found if grant in own or self.may(Action.READ, grant.workspace)]
         if not seen and not (user is not None and self.is_self(user)):
@@ -56,6 +95,16 @@ class GrantsHandler(ApiHandler):
 
 class GrantHandler(ApiHandler):
     """One grant."""
+
+    operations: ClassVar[Operations] = {
+        "DELETE": Operation(
+            summary="Revoke a grant: what has been spent of it stays paid, the rest is gone.",
+            scopes=(Action.ADMINISTER,),
+            answer=answers.Grant,
+            statuses={200: "The grant; repeating it changes nothing."},
+            errors=(404, 503),
+        )
+    }
 
     async def delete(self, grant_id: str) -> None:
         """Revoke it: what has been spent of it stays paid, the rest is gone. Repeating it changes nothing."""

@@ -3,21 +3,28 @@
 import asyncio
 import json
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyterhub.user import User
 from tornado.iostream import StreamClosedError
 
 from gpuspawner.sessions.notices import Notice, Withdrawn
+from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
+from gpuspawner.web.api.operations import EVENTS, JSON, OWN, Answer, Operation, Operations
 from gpuspawner.web.sessions import sessions_of
 
 __all__ = ["NoticesHandler"]
 
-_STREAM = "text/event-stream"
 _KEEP_ALIVE = 8.0
 _LONGEST_STREAM = 30 * 60.0
 """Seconds; who listens comes back by itself, and then has to be logged in still."""
+
+
+class Told(Answer):
+    """The notices that hold now, oldest first."""
+
+    notices: list[answers.Notice]
 
 
 class NoticesHandler(ApiHandler):
@@ -26,6 +33,19 @@ class NoticesHandler(ApiHandler):
     A notice is an event without a name, whose ``id`` a client sends back as ``Last-Event-ID``; one that no longer holds
     is an event ``withdrawn`` with ``{"id"}``.
     """
+
+    operations: ClassVar[Operations] = {
+        "GET": Operation(
+            summary="What you should know of your servers and budgets.",
+            description="With `Accept: text/event-stream` as server-sent events without end: a notice is an event "
+            "without a name, whose `id` is sent back as `Last-Event-ID`; one that no longer holds is an event "
+            '`withdrawn` with `{"id"}`.',
+            scopes=OWN,
+            answer=Told,
+            errors=(503,),
+            media=(JSON, EVENTS),
+        )
+    }
 
     def initialize(self) -> None:
         """Overrides JupyterHub's."""
@@ -49,10 +69,10 @@ class NoticesHandler(ApiHandler):
         sessions = sessions_of(user)
         if sessions is None:
             raise UnavailableError("This hub has no GPU spawner.")
-        if _STREAM not in self.request.headers.get("Accept", ""):
+        if EVENTS not in self.request.headers.get("Accept", ""):
             self.answer({"notices": [notice.as_json() for notice in sessions.notices.of(user.name)]})
             return
-        self.set_header("Content-Type", _STREAM)
+        self.set_header("Content-Type", EVENTS)
         self.set_header("Cache-Control", "no-cache")
         self.set_header("X-Accel-Buffering", "no")
         with suppress(StreamClosedError, TimeoutError):

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,9 @@ from gpuspawner.membership.roles import Action
 from gpuspawner.schema import Schema, Seconds
 from gpuspawner.sessions.lease import EndError, Lease
 from gpuspawner.sessions.sessions import Sessions
+from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError, NotFoundError
+from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
 from gpuspawner.web.sessions import extend_server, session_json, sessions_of
 
 __all__ = ["ExtendHandler", "SessionsHandler", "StopHandler"]
@@ -24,12 +26,27 @@ _OWN = "users:activity"
 that a server is in use may say that it is needed for longer."""
 
 
-class _Extend(Schema):
-    by: Seconds | Literal["max"] | None = Field(default=None, union_mode="left_to_right")
+class Extend(Schema):
+    """How much more time."""
+
+    by: Seconds | Literal["max"] | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        description="Seconds or a duration such as `1h`, `max` for as much as possible; without it an hour, or what is "
+        "left of it.",
+    )
 
 
-class _Stop(Schema):
-    message: Annotated[str, Field(max_length=500)] = ""
+class Stop(Schema):
+    """Why a server is stopped."""
+
+    message: Annotated[str, Field(max_length=500, description="What its member reads.")] = ""
+
+
+class Running(Answer):
+    """Running servers."""
+
+    sessions: list[answers.Session]
 
 
 class _ServerHandler(ApiHandler):
@@ -54,6 +71,15 @@ class _ServerHandler(ApiHandler):
 class SessionsHandler(_ServerHandler):
     """``GET /sessions/{user}``: the running servers of a user, and when each ends."""
 
+    operations: ClassVar[Operations] = {
+        "GET": Operation(
+            summary="The running servers of a user, and when each ends.",
+            description="Of others those in the workspaces that you may read.",
+            scopes=(*OWN, Action.READ),
+            answer=Running,
+        )
+    }
+
     def get(self, user_name: str) -> None:
         """Those that whoever asks may see."""
         user, sessions, _ = self.found(user_name, "")
@@ -76,6 +102,17 @@ class ExtendHandler(_ServerHandler):
     what is left of it.
     """
 
+    operations: ClassVar[Operations] = {
+        "POST": Operation(
+            summary="Give a running server more time.",
+            scopes=("users:activity!user", "servers!user", Action.MANAGE),
+            body=Extend,
+            answer=answers.Session,
+            statuses={200: "The server as it is then."},
+            errors=(404, 503),
+        )
+    }
+
     async def post(self, user_name: str, server_name: str | None = None) -> None:
         """The server as it is then."""
         server = server_name or ""
@@ -89,12 +126,24 @@ class ExtendHandler(_ServerHandler):
             raise self.forbidden(f"the scope {_OWN}!user={user_name}, or {Action.MANAGE} of the workspace")
         if sessions is None or lease is None:
             raise NotFoundError("The server does not run.", "Start it.")
-        asked = self.body(_Extend).by
+        asked = self.body(Extend).by
         self.answer(session_json(await extend_server(user, server, asked, by=self.asker), sessions))
 
 
 class StopHandler(_ServerHandler):
     """``POST /sessions/{user}/{server}/stop``: a manager stops a member's server; ``{"message": "..."}`` tells why."""
+
+    operations: ClassVar[Operations] = {
+        "POST": Operation(
+            summary="Stop the server of a member, and tell them why.",
+            description="It is in the audit log. One's own server is stopped by JupyterHub's API.",
+            scopes=(Action.MANAGE, "delete:servers"),
+            body=Stop,
+            answer=None,
+            statuses={204: "It has stopped.", 202: "It will stop."},
+            errors=(404,),
+        )
+    }
 
     async def post(self, user_name: str, server_name: str | None = None) -> None:
         """204 once it has stopped; 202 where that takes longer, or JupyterHub cannot do it just now and will later."""
@@ -107,7 +156,7 @@ class StopHandler(_ServerHandler):
             raise NotFoundError("The server does not run.")
         if self.is_self(user_name):
             raise BadBodyError("It is your own server.", "Stop it on the hub's home page, or by JupyterHub's own API.")
-        message = " ".join(self.body(_Stop).message.split())
+        message = " ".join(self.body(Stop).message.split())
         self.launcher.books.note(_entry(lease, self.asker, message, sessions.now()))
         try:
             async with asyncio.timeout(_PATIENCE):
