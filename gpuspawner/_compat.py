@@ -1,6 +1,7 @@
 """What differs between JupyterHub 5.5 and 6."""
 
 from typing import Any
+from urllib.parse import quote
 
 from tornado.web import HTTPError
 
@@ -23,10 +24,14 @@ __all__ = ["SpawnRefused"]
 
 
 class SpawnRefused(SpawnException):  # type: ignore[misc]  # JupyterHub is untyped
-    """A ``LaunchError`` on its way through JupyterHub: the spawn page, the pending page, the event stream, the API."""
+    """A ``LaunchError`` on its way through JupyterHub: the spawn page, the pending page, the event stream, the API.
 
-    def __init__(self, error: LaunchError) -> None:
+    ``user`` and ``server`` are the names of whose launch it was and of which server.
+    """
+
+    def __init__(self, error: LaunchError, user: str = "", server: str = "") -> None:
         self.error = error
+        self.spawn_path = "/".join(("spawn", *(quote(name, safe="") for name in (user, server) if name)))
         self.jupyterhub_message = error.sentence
         self.jupyterhub_html_message = html_of(error)
         super().__init__(error.sentence, reason=error.code, status_code=error.status)

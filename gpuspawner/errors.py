@@ -1,7 +1,10 @@
 """Why a launch did not happen, in words a member can act on: a class per cause, each with a reason and a remedy."""
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from gpuspawner.limits.trace import Check
 
@@ -11,8 +14,48 @@ __all__ = [
     "ConfigurationError",
     "DeniedError",
     "LaunchError",
+    "Remedy",
     "ServerFailedError",
+    "Way",
 ]
+
+
+class Way(StrEnum):
+    """What may help where a launch was refused or failed, or a server ended."""
+
+    FITTING = "fitting"
+    """As much as the limits allow of each amount."""
+    GPU_CLASS = "gpu_class"
+    GPUS = "gpus"
+    """Fewer of them."""
+    RUNTIME = "runtime"
+    """As long as the budget pays for."""
+    NO_GPU = "no_gpu"
+    WAIT = "wait"
+    """A longer wait for a free GPU."""
+    MEMORY = "memory"
+    """More of it."""
+    IMAGE = "image"
+    """The profile's own."""
+    AGAIN = "again"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One launch that would start instead: ``label`` is for a button, ``note`` says more, ``options`` are all of its
+    ``user_options``, as JSON has them."""
+
+    way: Way
+    label: str
+    options: Mapping[str, Any]
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the API."""
+        return {"way": str(self.way), "label": self.label, "note": self.note, "options": dict(self.options)}
+
+
+_REFUSED = (Way.FITTING, Way.GPU_CLASS, Way.GPUS, Way.RUNTIME, Way.NO_GPU)
 
 
 class LaunchError(Exception):
@@ -34,6 +77,12 @@ class LaunchError(Exception):
     """A short label for metrics and programs."""
     status: ClassVar[int] = 500
     """The HTTP status of the refusal."""
+    ways: tuple[Way, ...] = ()
+    """What may help, the best first; see :mod:`gpuspawner.remedies`."""
+    at_most: Mapping[str, float] = MappingProxyType({})
+    """Options of a launch of which no more can be had."""
+    remedies: tuple[Remedy, ...] = ()
+    """What would start instead, as far as whoever raised or caught it has asked."""
 
     def __init__(self, reason: str, remedy: str = "", detail: str = "", *, checks: Iterable[Check] = ()) -> None:
         self.reason = reason
@@ -53,6 +102,7 @@ class BadRequestError(LaunchError):
 
     code = "bad_request"
     status = 400
+    ways: tuple[Way, ...] = _REFUSED
 
 
 class DeniedError(LaunchError):
@@ -60,6 +110,7 @@ class DeniedError(LaunchError):
 
     code = "denied"
     status = 403
+    ways: tuple[Way, ...] = _REFUSED
 
 
 class ClusterError(LaunchError):
@@ -67,6 +118,7 @@ class ClusterError(LaunchError):
 
     code = "cluster"
     status = 503
+    ways: tuple[Way, ...] = (Way.AGAIN,)
 
 
 class ServerFailedError(LaunchError):
@@ -74,6 +126,7 @@ class ServerFailedError(LaunchError):
 
     code = "server_failed"
     status = 500
+    ways: tuple[Way, ...] = (Way.AGAIN,)
 
 
 class ConfigurationError(Exception):

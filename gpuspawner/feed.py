@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 from gpuspawner.cluster.events import Progress
 
@@ -18,7 +19,8 @@ class Feed:
     Of a launch that waits for days only the last 200 are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+        self._clock = clock
         self._steps: deque[Progress] = deque(maxlen=_KEPT)
         self._told = 0
         self._changed = asyncio.Event()
@@ -28,9 +30,14 @@ class Feed:
         """Say the next sentence, unless it is the one said last; the percentage never goes back."""
         if self._steps and self._steps[-1].message == step.message:
             return
-        self._steps.append(step)
+        self._steps.append(step if self._clock is None else step._replace(at=self._clock()))
         self._told += 1
         self._wake()
+
+    @property
+    def so_far(self) -> tuple[Progress, ...]:
+        """What has been said and is still kept."""
+        return tuple(self._steps)
 
     def close(self) -> None:
         """Nothing more will be said."""

@@ -328,7 +328,13 @@ class Launcher:
         except (ApiError, UnreachableError) as error:
             raise refused(error, namespace) from None
         tell(
-            Progress(Phase.STARTING, f"The server runs on node {plain(ready.node)}; waiting for its first answer.", 90)
+            Progress(
+                Phase.STARTING,
+                f"The server runs on node {plain(ready.node)}; waiting for its first answer.",
+                90,
+                node=plain(ready.node),
+                within=server.answers_within,
+            )
         )
         await until_answering(self.view, self.client, ready, server.url(ready.ip) + "api", server.answers_within)
         return ready

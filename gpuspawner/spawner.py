@@ -23,11 +23,12 @@ from gpuspawner.companions import dns_name, namespace_of
 from gpuspawner.config import KEYS, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
 from gpuspawner.entitlement import entitlements
-from gpuspawner.errors import LaunchError
+from gpuspawner.errors import BadRequestError, DeniedError, LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.membership.log import entry_of
 from gpuspawner.pod import HookError, Server, pod_name
+from gpuspawner.reports.launching import Launching, launching_of
 from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.server import CERTIFICATES_PATH
 from gpuspawner.sessions.hub_sessions import begin_sessions
@@ -36,6 +37,7 @@ from gpuspawner.sessions.sessions import Sessions
 from gpuspawner.traits import SpawnerTraits
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.options import options_from_form, posted
+from gpuspawner.web.remedies import remedies_for
 
 __all__ = ["GPUSpawner"]
 
@@ -67,6 +69,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
     """Why the hub itself ends the server that runs."""
 
     _launch_feed: Feed | None = None
+    _gpus = 0
     _certificates: Mapping[str, str] = MappingProxyType({})
     _mine: Settings | None = None
     _withdrawn = False
@@ -172,7 +175,8 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         return settings
 
     @property
-    def _settings_of_user(self) -> Settings:
+    def settings_of_user(self) -> Settings:
+        """The hub's settings, with the profiles of this user as they were last told."""
         return self._mine or self.settings
 
     def _owned_by_hub(self) -> Any:
@@ -229,7 +233,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             request = self._request()
         except LaunchError:
             return  # start() tells it
-        deadlines = self._settings_of_user.catalog.profiles[request.profile].deadlines
+        deadlines = self.settings_of_user.catalog.profiles[request.profile].deadlines
         phases = request.wait + deadlines.total + self._answers_within(request)
         seconds: int = min(self._longest, phases + _MARGIN)
         self.start_timeout = self._resolved_timeout = seconds
@@ -239,14 +243,14 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
 
         Raises ``SpawnRefused`` with our sentence for whatever keeps it from starting.
         """
-        self._launch_feed = Feed()
+        self._launch_feed = Feed(self.launcher.now)
         self._withdrawn = True
         self._stop_wanted, self._ending, self.ended_by = False, None, None
         began = time.monotonic()
         try:
             settings = await self.my_settings()
             request = self._checked_request()
-            self.mem_limit, self.cpu_limit = request.memory, request.cpu
+            self.mem_limit, self.cpu_limit, self._gpus = request.memory, request.cpu, request.gpus
             self.launch_summary = describe_launch(request, settings.catalog)
             cost = say_cost(request, settings, self.launcher.accounts, self.launcher.now())
             self.launch_summary += f"; {cost}" if cost else ""
@@ -260,11 +264,14 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 settings=settings,
             )
         except LaunchError as error:
-            self._forget_options()
+            options = self._forget_options()
             self.log.warning("%s: %s %s", self._log_name, error.sentence, error.detail)
             if time.monotonic() - began >= _WATCHED:
-                self._ending = Ending.of(error, self.launcher.now(), ran=False)
-            raise SpawnRefused(error) from None
+                self._ending = Ending.of(error, self.launcher.now(), ran=False, options=options)
+            # What is held for a launch that was admitted is about to be given back, so no budget is looked at.
+            refused = isinstance(error, BadRequestError | DeniedError)
+            error.remedies = remedies_for(self, error, options, paid=refused)
+            raise SpawnRefused(error, self.user.name, self.name) from None
         except asyncio.CancelledError:
             self._forget_options()
             raise
@@ -272,7 +279,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             self._forget_options()
             self.log.exception("%s: error while starting", self._log_name)
             unexpected = LaunchError("something went wrong inside the hub.", "Tell the administrator; the log has it.")
-            raise SpawnRefused(unexpected) from error
+            raise SpawnRefused(unexpected, self.user.name, self.name) from error
         finally:
             self._launch_feed.close()
         self._withdrawn = False
@@ -307,7 +314,13 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         """The sentences of the launch under way, each once, from its beginning."""
         if self._launch_feed is not None:
             async for step in self._launch_feed:
-                yield {"progress": step.percent, "message": step.message, "phase": step.phase, "raw": step.raw}
+                yield launching_of([step], gpus=self._gpus).as_event()
+
+    @property
+    def launching(self) -> Launching | None:
+        """Where the launch under way is; None before anything was told of it."""
+        told = self._launch_feed.so_far if self._launch_feed is not None else ()
+        return launching_of(told, gpus=self._gpus) if told else None
 
     async def get_url(self) -> str:
         """Where the server is; asked by a hub that restarts, also for one that was still starting.
@@ -356,7 +369,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             cause = self.launcher.cause_of_end(self.user.name, self.name)
         self.sessions.forget(self.user.name, self.name)
         if cause is not None:
-            self._ending = Ending.of(cause, self.launcher.now(), ran=True)
+            self._ending = Ending.of(cause, self.launcher.now(), ran=True, options=self.user_options)
             self.sessions.tell_ended(self.user.name, self.name, cause)
 
     async def _modify_pod(self, pod: dict[str, Any]) -> Any:
@@ -390,9 +403,10 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         self.launcher.on_end(self.user.name, self.name, self.poll_and_notify)
         self.sessions.follow(self.user.name, self.name)
 
-    def _forget_options(self) -> None:
+    def _forget_options(self) -> dict[str, Any]:
         """A launch that failed leaves nothing behind for the next one, which would otherwise repeat its options."""
         self.orm_spawner.user_options = {}
+        return dict(self.user_options)
 
     async def request_for(self, options: Mapping[str, Any]) -> tuple[LaunchRequest, Settings]:
         """The launch that these options ask for, checked, and the settings of this user. Raises ``LaunchError``."""
@@ -406,7 +420,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             user=self.user.name,
             server=self.name,
             workspaces=current_workspaces(self.user, self.launcher.now()),
-            settings=self._settings_of_user,
+            settings=self.settings_of_user,
             now=self.launcher.now(),
         )
 
@@ -420,7 +434,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
 
     def _answers_within(self, request: LaunchRequest) -> int:
         """Seconds a server whose process runs may take to answer."""
-        answer = self._settings_of_user.catalog.profiles[request.profile].deadlines.answer
+        answer = self.settings_of_user.catalog.profiles[request.profile].deadlines.answer
         return int(self.http_timeout) if answer is None else answer
 
     def _notebook_server(self, answers_within: int) -> Server:

@@ -95,6 +95,11 @@ class Bookkeeper:
         await self._writes.done()
         await self._releases.done()
 
+    @property
+    def known(self) -> bool:
+        """Whether the balances are known."""
+        return self._loaded.is_set()
+
     async def ready(self) -> bool:
         """Wait, at most 5 s, until the balances are known; whether they are."""
         try:

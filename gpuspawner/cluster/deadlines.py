@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
-from gpuspawner.errors import ServerFailedError
+from gpuspawner.errors import ServerFailedError, Way
 from gpuspawner.quantity import format_duration
 
 from . import failures
-from .events import Phase
+from .events import STORAGE, Phase
 from .failures import PodError
 
 __all__ = ["Stage", "Stopwatch", "TooSlowError", "stage_of"]
@@ -34,7 +34,6 @@ _STAGES = {
     Phase.PULLING: Stage.IMAGE,
     Phase.STARTING: Stage.ANSWER,
 }
-_STORAGE = (failures.ClaimPendingError, failures.ClaimMissingError)
 _WHAT = {
     Stage.PLACE: "Nothing was free for the server within {}, as long as this launch may wait",
     Stage.NODE: "The node that was to be added did not come within {}",
@@ -53,6 +52,11 @@ _NEXT = {
     Stage.ANSWER: "Try again; if it stays so, choose another profile or image.",
     None: "Try again later, or ask for less.",
 }
+_WAYS = {
+    Stage.PLACE: (Way.WAIT, Way.GPU_CLASS, Way.GPUS, Way.NO_GPU),
+    Stage.NODE: (Way.AGAIN, Way.GPU_CLASS, Way.NO_GPU),
+    Stage.ANSWER: (Way.AGAIN, Way.IMAGE),
+}
 
 
 class TooSlowError(ServerFailedError):
@@ -66,13 +70,15 @@ class TooSlowError(ServerFailedError):
 
     def __init__(self, stage: Stage | None, seconds: float, waited_for: str = "", detail: str = "") -> None:
         self.stage = stage
+        if stage in _WAYS:
+            self.ways = _WAYS[stage]
         told = f"{_WHAT[stage].format(format_duration(round(seconds)))}, and the launch is withdrawn. {waited_for}"
         super().__init__(told.strip(), _NEXT[stage], detail)
 
 
 def stage_of(phase: Phase, problem: PodError | None) -> Stage:
     """What a launch in this phase, with this problem if any, spends its time on."""
-    return Stage.STORAGE if isinstance(problem, _STORAGE) else _STAGES.get(phase, Stage.SETUP)
+    return Stage.STORAGE if isinstance(problem, STORAGE) else _STAGES.get(phase, Stage.SETUP)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ Text from Kubernetes is foreign: what is returned here is plain text without con
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -21,9 +22,11 @@ from .wire import Raw
 
 __all__ = [
     "MENDED_BY_ANOTHER_CLASS",
+    "STORAGE",
     "EventRecord",
     "Phase",
     "Progress",
+    "Step",
     "diagnose",
     "ended",
     "event_record",
@@ -44,6 +47,28 @@ class Phase(StrEnum):
     READY = "ready"
 
 
+class Step(StrEnum):
+    """What a member waits for, in the order of a launch; coarser than the phases."""
+
+    ACCEPTED = "accepted"
+    PLACE = "place"
+    NODE = "node"
+    STORAGE = "storage"
+    IMAGE = "image"
+    STARTING = "starting"
+    READY = "ready"
+
+
+_STEPS = {
+    Phase.ACCEPTED: Step.ACCEPTED,
+    Phase.WAITING: Step.PLACE,
+    Phase.NODE_COMING: Step.NODE,
+    Phase.SCHEDULED: Step.STORAGE,
+    Phase.PULLING: Step.IMAGE,
+    Phase.PULLED: Step.STARTING,
+    Phase.STARTING: Step.STARTING,
+    Phase.READY: Step.READY,
+}
 _PERCENT = {
     Phase.ACCEPTED: 5,
     Phase.WAITING: 10,
@@ -81,6 +106,8 @@ _MENDED_BY_A_NODE = (
 )
 MENDED_BY_ANOTHER_CLASS = (*_MENDED_BY_A_NODE, failures.NodeComingError, failures.RepelledError)
 """Problems of a pod without a node that it may not have where it asks for another GPU."""
+STORAGE = (failures.ClaimPendingError, failures.ClaimMissingError)
+"""Problems with what a launch's files are kept on."""
 _AFTER_SIGNALS = (None, 0, 137, 143)
 _NODE_GONE = frozenset({"NodeLost", "Shutdown", "Terminated", "NodeShutdown"})
 
@@ -99,12 +126,27 @@ class EventRecord:
 
 
 class Progress(NamedTuple):
-    """One step of a launch: a sentence for people, 0 to 100 percent, and what Kubernetes itself says."""
+    """One step of a launch: a sentence for people, 0 to 100 percent, and what Kubernetes itself says.
+
+    ``node`` is the one the pod is on; ``storage``: whether it waits for that. ``outlook`` is what a launch that waits
+    for a GPU can expect, and ``within`` the seconds after which it gives up what it waits for. ``at`` is when it was
+    told.
+    """
 
     phase: Phase
     message: str
     percent: int
     raw: str = ""
+    node: str = ""
+    storage: bool = False
+    outlook: Outlook | None = None
+    within: float | None = None
+    at: datetime | None = None
+
+    @property
+    def step(self) -> Step:
+        """What is waited for."""
+        return Step.STORAGE if self.storage else _STEPS[self.phase]
 
 
 def event_record(raw: Raw) -> EventRecord:
@@ -133,8 +175,11 @@ def progress(
 
     ``outlook`` is what a launch that waits for a GPU can expect; ``pull`` says more of the image that is pulled.
     """
-    phase, message, raw = _step(pod, events, diagnose(pod, events, stock, outlook), pull)
-    return Progress(phase, message, _PERCENT[phase], plain(raw, 2000))
+    problem = diagnose(pod, events, stock, outlook)
+    phase, message, raw = _step(pod, events, problem, pull)
+    storage = isinstance(problem, STORAGE)
+    waits = outlook if phase in (Phase.WAITING, Phase.NODE_COMING) and not storage else None
+    return Progress(phase, message, _PERCENT[phase], plain(raw, 2000), plain(pod.node), storage, waits)
 
 
 def diagnose(

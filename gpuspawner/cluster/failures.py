@@ -3,6 +3,7 @@
 import re
 from math import inf
 
+from gpuspawner.errors import Way
 from gpuspawner.quantity import format_bytes
 
 from .pod_error import ADMINISTRATOR, AGAIN, RECONSIDER, PodError, count, plain
@@ -66,6 +67,7 @@ class ImageNameError(PodError):
     """InvalidImageName."""
 
     code = "image_name"
+    ways = (Way.IMAGE,)
 
     def __init__(self, image: str, detail: str = "") -> None:
         super().__init__(f"{plain(image)} is not a valid image name.", "Correct the name of the image.", detail)
@@ -75,6 +77,7 @@ class ImageMissingError(PodError):
     """ErrImagePull or ImagePullBackOff for good: no such image, or no right to pull it."""
 
     code = "image_missing"
+    ways = (Way.IMAGE,)
 
     def __init__(self, image: str, detail: str = "", *, denied: bool = False) -> None:
         why = "may not be pulled by this cluster" if denied else "does not exist, or this cluster may not pull it"
@@ -100,6 +103,7 @@ class SetupError(PodError):
     """The kubelet cannot make or start the container: a Secret that is not there, a command that does not exist."""
 
     code = "setup"
+    ways = ()
 
     def __init__(self, what: str, detail: str = "") -> None:
         super().__init__(f"Kubernetes cannot set up the server: {plain(what).rstrip('.')}.", ADMINISTRATOR, detail)
@@ -109,6 +113,7 @@ class ExitedError(PodError):
     """The server's process ended: at once, in a crash loop, or later by itself."""
 
     code = "exited"
+    ways = (Way.IMAGE, Way.AGAIN)
 
     def __init__(self, exit_code: int | None, log: str = "", *, ran: bool = False, detail: str = "") -> None:
         when = "ended" if ran else "ended before it was ready"
@@ -123,6 +128,7 @@ class SilentError(PodError):
     """The server's process runs and does not answer HTTP. ``timeout`` in seconds."""
 
     code = "silent"
+    ways = (Way.AGAIN, Way.IMAGE)
 
     def __init__(self, timeout: int, log: str = "") -> None:
         super().__init__(
@@ -136,6 +142,7 @@ class OOMKilledError(PodError):
     """The kernel ended the server for using more than its memory limit (bytes)."""
 
     code = "out_of_memory"
+    ways = (Way.MEMORY, Way.AGAIN)
 
     def __init__(self, limit: int, detail: str = "") -> None:
         most = f" than its {format_bytes(limit)}" if limit else " than it was given"
@@ -185,6 +192,7 @@ class NodeLostError(PodError):
     """The node stopped answering or was removed or shut down."""
 
     code = "node_lost"
+    ways = (Way.AGAIN, Way.GPU_CLASS)
 
     def __init__(self, node: str, detail: str = "") -> None:
         super().__init__(f"Node {plain(node)} was lost, and the server on it.", AGAIN, detail)

@@ -100,7 +100,7 @@ async def until_ready(
                 step = progress(now, events, pull=_pull(now.image, events, stopwatch, pulls))
             if stopwatch.left(stage) <= 0:
                 raise TooSlowError(stage, stopwatch.spent(stage), step.message, step.raw)
-            tell(step)
+            tell(step._replace(within=stopwatch.left(stage) if stopwatch.left(stage) < inf else None))
             left = min(left, stopwatch.left(stage), _RETELL.get(stage, inf), again)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), left if left < inf else None)

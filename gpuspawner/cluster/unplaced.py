@@ -3,6 +3,7 @@
 import re
 from math import inf
 
+from gpuspawner.errors import Way
 from gpuspawner.quantity import format_bytes, say_cores
 
 from .inventory import Stock
@@ -36,6 +37,7 @@ class ClaimMissingError(PodError):
     """The pod names a PersistentVolumeClaim that does not exist."""
 
     code = "claim_missing"
+    ways = ()
     patience = RECONSIDER
 
     def __init__(self, claim: str, detail: str = "") -> None:
@@ -115,6 +117,7 @@ class NoSuchGPUError(PodError):
     """No node has the GPU that was asked for."""
 
     code = "no_such_gpu"
+    ways = (Way.GPU_CLASS, Way.NO_GPU)
     patience = RECONSIDER
 
     def __init__(self, title: str, detail: str = "") -> None:
@@ -126,6 +129,7 @@ class TooManyGPUsError(PodError):
     """More GPUs than any one node has."""
 
     code = "too_many_gpus"
+    ways = (Way.GPUS, Way.GPU_CLASS)
     patience = RECONSIDER
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
@@ -134,12 +138,14 @@ class TooManyGPUsError(PodError):
             f"Ask for at most {stock.most_on_a_node}.",
             detail,
         )
+        self.at_most = {"gpus": stock.most_on_a_node}
 
 
 class TooLargeError(PodError):
     """More CPU or memory than any node that could be used has."""
 
     code = "too_large"
+    ways = (Way.FITTING, Way.GPU_CLASS)
     patience = RECONSIDER
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
@@ -156,6 +162,7 @@ class TooLargeError(PodError):
             gpus = f"{_gpus(stock.gpus, stock.title)}, " if stock.gpus else ""
             reason, remedy = f"No node has {gpus}{asked} together", "Ask for less of one of them"
         super().__init__(f"{reason}.", f"{remedy}; some of every node is kept for the system.", detail)
+        self.at_most = {"memory": stock.most_memory, "cpu": stock.most_cpu / 1000}
 
 
 class NodesFullError(PodError):
@@ -214,6 +221,7 @@ class RepelledError(PodError):
     """Every node that could be used has a taint that the pod does not tolerate."""
 
     code = "repelled"
+    ways = (Way.GPU_CLASS, Way.NO_GPU)
     patience = RECONSIDER
 
     def __init__(self, stock: Stock, detail: str = "") -> None:
@@ -230,6 +238,7 @@ class NoNodeError(PodError):
     """No node satisfies the pod's node selector and affinity."""
 
     code = "no_node"
+    ways = ()
     patience = RECONSIDER
 
     def __init__(self, detail: str = "") -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gpuspawner.errors import LaunchError
+from gpuspawner.errors import LaunchError, Way
 from gpuspawner.labels import BUDGET, ENDED_BY, ENDS, LIMITED_BY, RUNTIME, WARNED
 from gpuspawner.quantity import format_duration
 
@@ -48,6 +48,8 @@ _AGAIN = "Save your work; when the server has ended, start it again."
 
 class EndError(LaunchError):
     """Why the hub ends a running server; ``code`` is which kind of end it is."""
+
+    ways: tuple[Way, ...] = (Way.AGAIN, Way.GPU_CLASS, Way.RUNTIME, Way.NO_GPU)
 
     def __init__(self, code: str, reason: str, remedy: str = "") -> None:
         super().__init__(reason, remedy)

@@ -1,5 +1,6 @@
 """A posted launch form to ``user_options``, and what was posted where the form is shown again."""
 
+import json
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -7,11 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["ANY", "NO_GPU", "Posted", "options_from_form", "posted"]
+__all__ = ["ANY", "NO_GPU", "OPTIONS", "Posted", "options_from_form", "posted"]
 
 ANY = "any"
 NO_GPU = "none"
 """The form's choices besides the GPU classes; the configuration allows no class of these names."""
+OPTIONS = "options"
+"""The form field of a button that asks for a whole launch: its options as JSON."""
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{0,12})?", re.ASCII)
 _NOT_OPTIONS = {"_xsrf"}
@@ -42,9 +45,10 @@ def options_from_form(formdata: Mapping[str, list[Any]], spawner: Any = None) ->
 
     Empty fields and uploaded files are dropped, a field that came several times stays a list. ``memory_gb``,
     ``memory_gib``, ``runtime_hours`` and ``wait_minutes`` become ``memory``, ``runtime`` and ``wait`` in Kubernetes'
-    notation; ``gpu_class`` of ``"none"`` becomes 0 GPUs.
+    notation; ``gpu_class`` of ``"none"`` becomes 0 GPUs. A field ``options`` that holds a JSON object stands for all.
     """
     options: dict[str, Any] = {}
+    whole = _whole(formdata.get(OPTIONS))
     for key, values in formdata.items():
         given = [value.strip() for value in values if isinstance(value, str) and value.strip()]
         if given and key not in _NOT_OPTIONS:
@@ -56,9 +60,19 @@ def options_from_form(formdata: Mapping[str, list[Any]], spawner: Any = None) ->
     if options.get("gpu_class") == NO_GPU:
         del options["gpu_class"]
         options["gpus"] = "0"
+    if whole is not None:
+        options = whole
     if spawner is not None:
         _posted.set(Posted(spawner.name, options))
     return options
+
+
+def _whole(values: list[Any] | None) -> dict[str, Any] | None:
+    try:
+        found = json.loads(values[0]) if values else None
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _convert(options: dict[str, Any], field: str, option: str, convert: Any) -> None:

@@ -50,6 +50,7 @@ PURE = [
     "budgets.quote",
     "budgets.purse",
     "admission",
+    "remedies",
     "ledger.records",
     "budgets.granting",
     "ledger.holds",

@@ -184,6 +184,8 @@ class ApiHandler(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
             self.set_status(error.status)
             told = {"code": error.code, "reason": error.reason, "remedy": error.remedy}
             checks = {"checks": [check.as_json() for check in error.checks]} if error.checks else {}
+            if isinstance(error, LaunchError) and error.remedies:
+                checks["remedies"] = [remedy.as_json() for remedy in error.remedies]
         else:
             told, checks = _told_of(status_code, error), {}
         message = f"{told['reason']} {told['remedy']}".rstrip()
