@@ -15,6 +15,7 @@ from gpuspawner.web.endings import announcements
 
 __all__ = ["configure"]
 
+_CSP = "gpuspawner_csp"
 _SHARED = ("gpu_classes", "profiles", "workspaces", "pod_template")
 
 
@@ -57,7 +58,8 @@ def configure(c: Config) -> None:
     c.JupyterHub.template_paths.insert(0, str(template_dir))
     theirs = c.JupyterHub.template_vars
     theirs = theirs.to_dict().get("update", {}) if isinstance(theirs, LazyConfigValue) else theirs
-    c.JupyterHub.template_vars.update({**template_vars(), **announcements(theirs)})
+    policy = {_CSP: theirs[_CSP], "gpuspawner_form_action": ""} if _CSP in theirs else {}
+    c.JupyterHub.template_vars.update({**template_vars(), **announcements(theirs), **policy})
     c.JupyterHub.extra_handlers.extend(handlers())
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "allowed_workspaces",
     "group_of",
     "may",
+    "may_somewhere",
     "role_specs",
     "standing_of",
 ]
@@ -84,6 +85,11 @@ def may(scopes: Collection[str], action: Action, workspace: str | None = None) -
     if _SUPERUSER in scopes or action.value in scopes:
         return True
     return workspace is not None and f"{action.value}!group={workspace}" in scopes
+
+
+def may_somewhere(scopes: Collection[str], action: Action) -> bool:
+    """Whether a request with these scopes may do something in at least one workspace."""
+    return may(scopes, action) or any(scope.startswith(f"{action.value}!group=") for scope in scopes)
 
 
 def allowed_workspaces(scopes: Collection[str], action: Action, workspaces: Iterable[str]) -> frozenset[str]:

@@ -1,13 +1,17 @@
 """The pages: templates and static files that extend JupyterHub's own. Knows no Kubernetes."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gpuspawner.web.api import api_handlers
 from gpuspawner.web.costs import CostPage
+from gpuspawner.web.navigation import navigation
+from gpuspawner.web.policy import POLICY, form_action
+from gpuspawner.web.said import take_said
 from gpuspawner.web.sessions import ExtendPage, running_servers
-from gpuspawner.web.static_files import StaticFiles, static_dir, static_version
+from gpuspawner.web.static_files import STATIC_PATH, StaticFiles, static_dir, static_folder
 
 __all__ = ["handlers", "static_dir", "template_dir", "template_vars"]
 
@@ -18,7 +22,7 @@ template_dir = Path(__file__).parent / "templates"
 def handlers() -> list[tuple[Any, ...]]:
     """What goes into ``c.JupyterHub.extra_handlers``; the paths are below ``/hub``."""
     return [
-        (r"/gpuspawner/static/(.*)", StaticFiles, {"path": str(static_dir)}),
+        (STATIC_PATH, StaticFiles, {"path": str(static_dir)}),
         (r"/gpuspawner/sessions/(?P<user_name>[^/]+)(?:/(?P<server_name>[^/]*))?/extend", ExtendPage),
         (r"/gpuspawner/cost", CostPage),
         *api_handlers(),
@@ -26,9 +30,21 @@ def handlers() -> list[tuple[Any, ...]]:
 
 
 def template_vars() -> dict[str, Any]:
-    """What goes into ``c.JupyterHub.template_vars``: the version of the static files, for their URLs, and how to find
-    the running servers of a user, for the home page. JupyterHub calls what is callable with the user of each page."""
+    """What goes into ``c.JupyterHub.template_vars``; JupyterHub calls what is callable with the user of each page.
+
+    The folder of the static files, below ``base_url``; the links of the navigation, by the scopes of a request; what
+    is told once after a form; the Content-Security-Policy, which a site can replace; and the running servers of a
+    user, for the home page.
+    """
     return {
-        "gpuspawner_version": static_version(),
+        "gpuspawner_static": static_folder(),
+        "gpuspawner_navigation": lambda user: navigation,
+        "gpuspawner_said": lambda user: partial(take_said, user),
+        "gpuspawner_csp": POLICY,
+        "gpuspawner_form_action": lambda user: form_action(_settings_of(user)) if user is not None else "",
         "gpuspawner_servers": lambda user: partial(running_servers, user),
     }
+
+
+def _settings_of(user: Any) -> Mapping[str, Any]:
+    return getattr(user, "settings", None) or {}

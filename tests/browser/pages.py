@@ -10,6 +10,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 from jupyterhub._data import DATA_FILES_PATH
 
 from gpuspawner.web import static_dir, template_dir, template_vars
+from gpuspawner.web.static_files import static_folder
 
 HUB_TEMPLATES = f"{DATA_FILES_PATH}/templates"
 BASE_URL = "/hub/"
@@ -51,7 +52,7 @@ class Pages:
             "version_hash": jupyterhub.__version__,
             "xsrf_token": "token",
             "url": f"{BASE_URL}page?_xsrf=token",
-            **template_vars(),
+            **{key: value(user) if callable(value) else value for key, value in template_vars().items()},
         }
         return self._environment.get_template(template).render({**known, **variables})
 
@@ -59,7 +60,7 @@ class Pages:
         """Pages, static files, the event stream and the API calls of the pages."""
         application = web.Application()
         application.router.add_static(f"{BASE_URL}static/", f"{DATA_FILES_PATH}/static")
-        application.router.add_static(f"{BASE_URL}gpuspawner/static/", static_dir)
+        application.router.add_static(f"{BASE_URL}{static_folder()}", static_dir)
         application.router.add_get(f"{BASE_URL}page", self._page)
         application.router.add_post(f"{BASE_URL}page", self._post)
         application.router.add_get(f"{BASE_URL}progress", self._progress)

@@ -1,6 +1,8 @@
 // The launch form: shows what fits the chosen workspace and profile, and keeps sliders, numbers and summary in step.
 // Whatever is posted is checked by the hub again.
 
+import { cost as units, duration, number } from "./lib/words.js";
+
 const AMOUNTS = ["gpus", "cpu", "memory", "runtime", "wait"];
 const ANY = "any";
 const NO_GPU = "none";
@@ -226,11 +228,6 @@ function lasting(full, hours, steps) {
   return fits;
 }
 
-// Rounded up, as the hub says a cost.
-function units(cost) {
-  return `${(Math.ceil(cost * 100 - 1e-6) / 100).toLocaleString("en-GB", { maximumFractionDigits: 2 })} SU`;
-}
-
 // What may be asked for in a GPU class, in any of them, or nothing.
 function gpuBounds(profile, gpuClass) {
   if (!profile.gpuClasses.length || !gpuClass || gpuClass === NO_GPU) {
@@ -334,25 +331,6 @@ function unitOf(key, value, memoryUnit) {
 function inWords(key, value, memoryUnit) {
   const hours = { runtime: value, wait: value / 60 }[key];
   return hours !== undefined ? duration(hours) : `${number(value)} ${unitOf(key, value, memoryUnit)}`;
-}
-
-function number(value) {
-  return Number.isFinite(value) ? String(Math.round(value * 100) / 100) : "?";
-}
-
-function duration(hours) {
-  if (!Number.isFinite(hours)) {
-    return "?";
-  }
-  const minutes = Math.round(hours * 60);
-  const parts = [];
-  if (minutes >= 60) {
-    parts.push(`${Math.floor(minutes / 60)} h`);
-  }
-  if (minutes % 60) {
-    parts.push(`${minutes % 60} min`);
-  }
-  return parts.join(" ") || "0 min";
 }
 
 function fill(element, text) {
