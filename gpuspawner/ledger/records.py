@@ -17,6 +17,7 @@ __all__ = [
     "AuditFilter",
     "Charge",
     "Grant",
+    "GrantFilter",
     "Page",
     "Session",
     "SessionFilter",
@@ -202,6 +203,22 @@ class AuditFilter:
     workspace: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFilter:
+    """Which grants: all that are alike in what is named and, with ``at``, are not over by then.
+
+    ``seen_in`` None is everything; else only those in these workspaces, and those to ``seen_by``.
+    """
+
+    hub: str | None = None
+    id: str | None = None
+    workspace: str | None = None
+    user: str | None = None
+    at: datetime | None = None
+    seen_in: frozenset[str] | None = None
+    seen_by: str | None = None
 
 
 UsedBy = Literal["user", "workspace", "profile", "gpu_class", "hub"]

@@ -26,6 +26,7 @@ __all__ = [
     "grants",
     "hold",
     "named",
+    "not_over",
     "revoke",
     "session",
     "session_of",
@@ -180,10 +181,14 @@ def grants(
     if user is not None:
         conditions.append(GRANTS.c.user == user)
     if at is not None:
-        conditions.append(or_(GRANTS.c.until.is_(None), GRANTS.c.until > at))
-        conditions.append(or_(GRANTS.c.revoked.is_(None), GRANTS.c.revoked > at))
+        conditions += not_over(at)
     found = select(*columns(GRANTS, Grant)).where(*conditions).order_by(GRANTS.c.at, GRANTS.c.id)
     return [Grant(**named(row, Grant)) for row in connection.execute(found)]
+
+
+def not_over(at: datetime) -> list[ColumnElement[bool]]:
+    """The grants that something is left of at a time, unless it has been used."""
+    return [or_(time.is_(None), time > at) for time in (GRANTS.c.until, GRANTS.c.revoked)]
 
 
 def add_entries(connection: Connection, entries: Sequence[AuditEntry]) -> None:

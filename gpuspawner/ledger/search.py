@@ -6,14 +6,25 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, case, func, literal, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Table, case, false, func, literal, or_, select, tuple_
 
 from gpuspawner.errors import BadRequestError
 from gpuspawner.ledger.models import Words
-from gpuspawner.ledger.records import EVERY_HUB, AuditEntry, AuditFilter, Page, Session, SessionFilter, Usage, UsedBy
-from gpuspawner.ledger.rows import AUDIT, SESSIONS, columns, named, session_of
+from gpuspawner.ledger.records import (
+    EVERY_HUB,
+    AuditEntry,
+    AuditFilter,
+    Grant,
+    GrantFilter,
+    Page,
+    Session,
+    SessionFilter,
+    Usage,
+    UsedBy,
+)
+from gpuspawner.ledger.rows import AUDIT, GRANTS, SESSIONS, columns, named, not_over, session_of
 
-__all__ = ["LONGEST_PAGE", "audit", "sessions", "usage", "usage_between"]
+__all__ = ["LONGEST_PAGE", "audit", "grants", "sessions", "usage", "usage_between"]
 
 LONGEST_PAGE = 1000
 """Rows."""
@@ -38,6 +49,21 @@ def audit(connection: Connection, where: AuditFilter, after: str | None, limit: 
     conditions = _conditions(AUDIT, AUDIT.c.at, where)
     rows, following = _page(connection, AUDIT, AuditEntry, conditions, (AUDIT.c.at, AUDIT.c.seq), after, limit)
     return Page(tuple(AuditEntry(**named(row, AuditEntry)) for row in rows), following)
+
+
+def grants(connection: Connection, where: GrantFilter, after: str | None, limit: int) -> Page[Grant]:
+    """The grants of a filter, the newest first; raises as :func:`sessions`."""
+    wanted = {"id": where.id, "workspace": where.workspace, "user": where.user}
+    conditions = [GRANTS.c[name] == value for name, value in wanted.items() if value is not None]
+    if where.hub != EVERY_HUB:
+        conditions.append(GRANTS.c.hub == where.hub)
+    if where.at is not None:
+        conditions += not_over(where.at)
+    if where.seen_in is not None:
+        own = GRANTS.c.user == where.seen_by if where.seen_by is not None else false()
+        conditions.append(or_(GRANTS.c.workspace.in_(where.seen_in), own))
+    rows, following = _page(connection, GRANTS, Grant, conditions, (GRANTS.c.at, GRANTS.c.id), after, limit)
+    return Page(tuple(Grant(**named(row, Grant)) for row in rows), following)
 
 
 def usage(connection: Connection, where: SessionFilter, by: UsedBy) -> list[Usage]:

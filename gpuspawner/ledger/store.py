@@ -19,6 +19,7 @@ from gpuspawner.ledger.records import (
     AuditFilter,
     Charge,
     Grant,
+    GrantFilter,
     Page,
     Session,
     SessionFilter,
@@ -31,7 +32,7 @@ __all__ = ["Store", "StoreUnavailableError", "UnknownSessionError", "WrongVersio
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_ALL_SESSIONS, _ALL_ENTRIES = SessionFilter(), AuditFilter()
+_ALL_SESSIONS, _ALL_ENTRIES, _ALL_GRANTS = SessionFilter(), AuditFilter(), GrantFilter()
 
 
 class Store:
@@ -178,6 +179,13 @@ class Store:
         return await self._read(
             lambda connection: rows.grants(connection, self.hub, workspace=workspace, user=user, at=at)
         )
+
+    async def granted(
+        self, where: GrantFilter = _ALL_GRANTS, *, after: str | None = None, limit: int = 100
+    ) -> Page[Grant]:
+        """A page of the grants of a filter, the newest first; as :meth:`sessions`."""
+        mine = replace(where, hub=where.hub or self.hub)
+        return await self._read(lambda connection: search.grants(connection, mine, after, limit))
 
     async def write_audit(self, entries: Sequence[AuditEntry]) -> None:
         """Append to the audit log; an entry whose id is there stays as it is."""

@@ -9,9 +9,10 @@ from gpuspawner.admission import Decision, decide
 from gpuspawner.budgets.accounts import Accounts
 from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.config import Settings
-from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer, entitlements
+from gpuspawner.entitlement import WorkspaceOffer, entitlements
 from gpuspawner.errors import LaunchError
 from gpuspawner.limits.checks import day_of
+from gpuspawner.limits.offers import offer_as_json
 from gpuspawner.limits.trace import Check, midnight
 from gpuspawner.limits.usage import Capacity, Held
 from gpuspawner.request import LaunchRequest, parse_request
@@ -62,7 +63,7 @@ class Explanation:
             "request": _request_json(self.request) if self.request is not None else None,
             "allowed_from": self.allowed_from.isoformat() if self.allowed_from is not None else None,
             "checks": [check.as_json() for check in self.checks],
-            "offers": [_workspace_json(offer) for offer in self.offers],
+            "offers": [offer_as_json(offer) for offer in self.offers],
         }
         if self.decision is not None:
             found["room"] = list(self.decision.room)
@@ -115,43 +116,3 @@ def times_of_membership(settings: Settings, now: datetime) -> dict[str, datetime
 def _request_json(request: LaunchRequest) -> dict[str, Any]:
     found = asdict(request)
     return {key: found[key] for key in found if key not in ("user", "server", "asked")}
-
-
-def _workspace_json(offer: WorkspaceOffer) -> dict[str, Any]:
-    return {
-        "name": offer.name,
-        "title": offer.title,
-        "until": offer.until.isoformat() if offer.until is not None else None,
-        "default": offer.default,
-        "reason": offer.reason,
-        "profiles": [_profile_json(profile) for profile in offer.profiles],
-    }
-
-
-def _profile_json(offer: ProfileOffer) -> dict[str, Any]:
-    amounts = ("cpu", "memory", "gpus", "runtime", "wait")
-    return {
-        "name": offer.name,
-        "title": offer.title,
-        "reason": offer.reason,
-        **{key: _bounds_json(getattr(offer, key)) for key in amounts},
-        "gpu_classes": [_class_json(one) for one in offer.gpu_classes],
-        "image": offer.image,
-        "images": list(offer.images),
-    }
-
-
-def _class_json(offer: ClassOffer) -> dict[str, Any]:
-    return {
-        "name": offer.name,
-        "title": offer.title,
-        "reason": offer.reason,
-        "gpus": _bounds_json(offer.gpus),
-        "held": offer.held,
-        "quota": offer.quota,
-        "free": offer.free,
-    }
-
-
-def _bounds_json(bounds: Bounds[Any]) -> dict[str, Any]:
-    return {"default": bounds.default, "min": bounds.min, "max": bounds.max, "why": bounds.why}

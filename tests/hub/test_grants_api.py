@@ -9,6 +9,7 @@ from test_costs_api import WORKSPACES, ask, launcher_of, spend, token_of
 
 from gpuspawner.ledger.records import AuditFilter
 
+STRANGER_TOKEN = "token-of-a-service-without-scopes"
 MANAGER_TOKEN, LAB_ADMIN_TOKEN = "token-of-a-manager-of-the-lab", "token-of-an-administrator-of-the-lab"
 GRANT = {"workspace": "lab", "user": "ada", "units": 5, "until": "2099-12-18", "reason": "Project week"}
 OPTIONS = {"workspace": "lab", "profile": "pytorch", "gpu_class": "small", "runtime": "1h"}
@@ -21,7 +22,7 @@ SCOPES = {
     "lab-admin": ["custom:gpuspawner:admin!group=lab"],
 }
 HUB = {
-    "services": [{"name": name, "api_token": token} for name, token in TOKENS.items()],
+    "services": [{"name": name, "api_token": token} for name, token in (*TOKENS.items(), ("stranger", STRANGER_TOKEN))],
     "load_roles": [{"name": f"of-{name}", "services": [name], "scopes": scopes} for name, scopes in SCOPES.items()],
 }
 
@@ -86,9 +87,9 @@ async def test_only_administrators_grant_and_only_those_concerned_see_it(hub: Ru
     assert (await ask(hub, "grants", LAB_ADMIN_TOKEN, "POST", json={**GRANT, "workspace": "everyone"}))[0] == 403
     _, grant = await ask(hub, "grants", LAB_ADMIN_TOKEN, "POST", json=GRANT)
     for token in (MANAGER_TOKEN, ada, ADMIN_TOKEN):
-        assert (await ask(hub, "grants", token))[1]["grants"] == [grant]
-    assert (await ask(hub, "grants", eve))[0] == 403
-    assert (await ask(hub, "grants", eve, params={"user": "eve"}))[1]["grants"] == []
+        assert (await ask(hub, "grants", token))[1] == {"items": [grant], "next": None}
+    assert (await ask(hub, "grants", eve))[1]["items"] == []
+    assert (await ask(hub, "grants", STRANGER_TOKEN))[0] == 403
     for token in (MANAGER_TOKEN, ada):
         assert (await ask(hub, f"grants/{grant['id']}", token, "DELETE"))[0] == 403
 
@@ -113,3 +114,21 @@ async def test_what_cannot_be_granted_says_why(hub: RunningHub) -> None:
     ):
         found, told = await ask(hub, "grants", ADMIN_TOKEN, "POST", json={**GRANT, **changes})
         assert (found, words in told["reason"]) == (status, True), told
+
+
+async def test_grants_come_in_pages_the_newest_first(hub: RunningHub) -> None:
+    ada = await token_of(hub, "ada")
+    await token_of(hub, "eve")
+    for index, user in enumerate(["ada", None, "eve", "ada"]):
+        asked = {**GRANT, "user": user, "reason": str(index)}
+        assert (await ask(hub, "grants", ADMIN_TOKEN, "POST", json=asked))[0] == 201
+    seen, after = [], None
+    while after is not None or not seen:
+        params = {"limit": "1", **({"after": after} if after else {})}
+        page = (await ask(hub, "grants", MANAGER_TOKEN, params=params))[1]
+        seen += [grant["reason"] for grant in page["items"]]
+        after = page["next"]
+    assert seen == ["3", "2", "1", "0"]
+    assert [grant["reason"] for grant in (await ask(hub, "grants", ada))[1]["items"]] == ["3", "0"]
+    status, told = await ask(hub, "grants", ada, params={"after": "nowhere"})
+    assert (status, told["code"]) == (400, "bad_request")

@@ -62,12 +62,14 @@ PURE = [
     "device_claim",
     "pod",
     "entitlement",
+    "limits.offers",
     "limits.explain",
     "limits.replay",
     "reports.days",
     "reports.causes",
     "reports.spreadsheet",
     "reports.balances",
+    "reports.catalog",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.
 PURE_IMPORTS = {

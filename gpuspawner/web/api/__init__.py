@@ -3,6 +3,7 @@
 from typing import Any
 
 from gpuspawner.web.api.activity import ActivityHandler
+from gpuspawner.web.api.catalog import CatalogHandler, EntitlementsHandler
 from gpuspawner.web.api.costs import BalanceHandler, EstimateHandler
 from gpuspawner.web.api.explain import ExplainHandler
 from gpuspawner.web.api.grants import GrantHandler, GrantsHandler
@@ -26,6 +27,8 @@ ROUTES = (
     Route("/sessions/{user_name}/{server_name}/extend", ExtendHandler),
     Route("/sessions/{user_name}/stop", StopHandler),
     Route("/sessions/{user_name}/{server_name}/stop", StopHandler),
+    Route("/catalog", CatalogHandler),
+    Route("/entitlements", EntitlementsHandler),
     Route("/estimate", EstimateHandler),
     Route("/explain", ExplainHandler),
     Route("/balance", BalanceHandler),

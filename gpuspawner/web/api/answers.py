@@ -1,6 +1,6 @@
 """What several handlers of the REST API answer: checks of limits, refusals, running servers, notices, grants."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
@@ -66,17 +66,28 @@ class Idle(Answer):
     ends: AwareDatetime | None = Field(description="When it ends if that goes on.")
 
 
+class Extension(Answer):
+    """More time for a running server."""
+
+    by: int = Field(description="Seconds.")
+    cost: Annotated[float, Field(description="Service units that it costs at most.")]
+
+
 class Session(Answer):
     """A running server."""
 
     user: str
     server: str = Field(description="Empty for the default server.")
     workspace: str
+    workspace_title: str
     profile: str
+    profile_title: str
     started: AwareDatetime
     ends: AwareDatetime
     runtime: int = Field(description="Seconds that were granted so far.")
+    left: int = Field(description="Seconds until the first of its ends.")
     extendable_by: int = Field(description="Seconds by which it can be extended now.")
+    extensions: list[Extension] = Field(description="Some of those that are possible.")
     ends_by: list[End] = Field(description="The ends that await it, the first one first.")
     idle: Idle | None = Field(description="Null where servers do not end for being idle.")
 
@@ -122,15 +133,3 @@ class Grant(Answer):
     reason: str
     by: str
     revoked: AwareDatetime | None
-
-
-class Bounds(Answer):
-    """An amount to choose."""
-
-    default: float
-    min: float
-    max: float
-    why: str = Field(description="Why it ends at `max`, as one sentence.")
-
-
-Format = Literal["json", "csv"]

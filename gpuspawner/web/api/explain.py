@@ -1,6 +1,5 @@
 """``/hub/api/gpuspawner/explain``: what may this person start now, and if not, why."""
 
-from datetime import date
 from typing import Any, ClassVar
 
 from pydantic import AwareDatetime, Field
@@ -13,6 +12,7 @@ from gpuspawner.schema import Schema
 from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
 from gpuspawner.web.api.launch_options import LaunchOptions, Options
+from gpuspawner.web.api.offers import WorkspaceOffer
 from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
 from gpuspawner.web.form import describe_launch
 
@@ -48,45 +48,6 @@ class Request(Answer):
     runtime: int
     image: str
     wait: int
-
-
-class ClassOffer(Answer):
-    """A GPU class on offer."""
-
-    name: str
-    title: str
-    reason: str = Field(description="Why it cannot be had now; empty if it can.")
-    gpus: answers.Bounds
-    held: int = Field(description="GPUs that the workspace holds.")
-    quota: int | None
-    free: int | None
-
-
-class ProfileOffer(Answer):
-    """A profile on offer."""
-
-    name: str
-    title: str
-    reason: str
-    cpu: answers.Bounds
-    memory: answers.Bounds
-    gpus: answers.Bounds
-    runtime: answers.Bounds
-    wait: answers.Bounds
-    gpu_classes: list[ClassOffer]
-    image: str
-    images: list[str] = Field(description="Patterns of images that may be named instead.")
-
-
-class WorkspaceOffer(Answer):
-    """A workspace with what may be started there."""
-
-    name: str
-    title: str
-    until: date | None
-    default: bool
-    reason: str
-    profiles: list[ProfileOffer]
 
 
 class Explained(Answer):

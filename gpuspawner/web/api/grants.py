@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from gpuspawner.budgets.granting import GrantRequest, grant_as_json, grant_of, say_grant
-from gpuspawner.ledger.records import Grant
+from gpuspawner.ledger.records import Grant, GrantFilter
 from gpuspawner.membership.roles import Action
-from gpuspawner.schema import Schema
 from gpuspawner.sessions.notices import Notice
 from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, NotFoundError
-from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
+from gpuspawner.web.api.operations import OWN, Operation, Operations, Paged, Pages
 from gpuspawner.web.sessions import sessions_of
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["GrantHandler", "GrantsHandler"]
 
 
-class Which(Schema):
+class Which(Paged):
     """Which grants."""
 
     workspace: str | None = Field(default=None, description="Those in this workspace.")
@@ -29,10 +28,8 @@ class Which(Schema):
     over: Literal["0", "1"] = Field(default="1", description="0: without those that are over.")
 
 
-class Grants(Answer):
-    """Grants, the oldest first."""
-
-    grants: list[answers.Grant]
+class Grants(Pages[answers.Grant]):
+    """Grants, the newest first."""
 
 
 class GrantsHandler(ApiHandler):
@@ -60,15 +57,19 @@ class GrantsHandler(ApiHandler):
         """Those of ``?workspace=`` and ``?user=``; with ``?over=0`` without those that are over."""
         launcher = await self.ready_launcher()
         asked = self.query(Which)
-        space, user = asked.workspace, asked.user
-        found = await launcher.store.grants(
-            workspace=space, user=user, at=launcher.now() if asked.over == "0" else None
+        mine = self.current_user.name if self.is_self(getattr(self.current_user, "name", "")) else None
+        readable = frozenset(name for name in launcher.settings.workspaces if self.may(Action.READ, name))
+        if mine is None and not readable:
+            self.require(Action.READ, asked.workspace)
+        where = GrantFilter(
+            workspace=asked.workspace,
+            user=asked.user,
+            at=launcher.now() if asked.over == "0" else None,
+            seen_in=None if self.may(Action.READ) else readable,
+            seen_by=mine,
         )
-        own = [grant for grant in found if grant.user is not None and self.is_self(grant.user)]
-        seen = [grant for grant in found if grant in own or self.may(Action.READ, grant.workspace)]
-        if not seen and not (user is not None and self.is_self(user)):
-            self.require(Action.READ, space)
-        self.answer({"grants": [grant_as_json(grant) for grant in seen]})
+        page = await launcher.store.granted(where, after=asked.after, limit=asked.limit)
+        self.answer({"items": [grant_as_json(grant) for grant in page.rows], "next": page.next})
 
     async def post(self) -> None:
         """See :class:`~gpuspawner.budgets.granting.GrantRequest`. One with the id of another grants nothing."""
@@ -121,4 +122,4 @@ class GrantHandler(ApiHandler):
 
 
 async def _grant(launcher: "Launcher", grant_id: str) -> Grant | None:
-    return next((one for one in await launcher.store.grants() if one.id == grant_id), None)
+    return next(iter((await launcher.store.granted(GrantFilter(id=grant_id))).rows), None)
