@@ -36,9 +36,11 @@ from gpuspawner.labels import LAUNCH
 from gpuspawner.ledger.holds import Holds
 from gpuspawner.ledger.records import Session
 from gpuspawner.ledger.store import Store
+from gpuspawner.live import LiveAvailability
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.recent import Recent
+from gpuspawner.reports.availability import AvailabilityReport, availability_report
 from gpuspawner.request import LaunchRequest
 from gpuspawner.server_objects import ServerObjects
 from gpuspawner.waiting import MovedError, Wait, WaitingRoom
@@ -141,6 +143,9 @@ class Launcher:
         self._exits: Recent[Key, int] = Recent()
         self._causes: Recent[Key, PodError] = Recent()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.live = LiveAvailability(self.availability_report)
+        """What is free and what is held, for everybody who looks at it."""
+        self.view.inventory.changed = self.holds.changed = self.live.changed
 
     def begin(self) -> None:
         """Start to watch the cluster, and clear away leftovers as soon as it is known; needs a running loop."""
@@ -155,6 +160,7 @@ class Launcher:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.live.close()
         await self.books.close()
         await self.store.close()
         await self.events.close()
@@ -182,6 +188,18 @@ class Launcher:
             return {}
         prospects = self._prospects if settings is self.settings else Prospects(settings)
         return prospects.of(self.view.inventory, self._room.expected, workspaces)
+
+    def availability_report(self, workspaces: Collection[str]) -> AvailabilityReport:
+        """What is free now, and what is left of the quotas of some workspaces."""
+        return availability_report(
+            self.settings,
+            self.capacity(),
+            self.usage(),
+            self.now(),
+            workspaces=workspaces,
+            choices=self.availability(self.settings, workspaces),
+            expected=self._room.expected,
+        )
 
     async def synced(self, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""

@@ -114,7 +114,7 @@ class WaitingRoom:
         self._clock = clock
         self._launches: dict[str, tuple[PodRecord, Granted]] = {}
         self._moving: dict[tuple[str, str], Granted] = {}
-        self._expected: dict[tuple[str, int], tuple[float, float | None]] = {}
+        self._expected: dict[tuple[str, int], tuple[float, Outlook | None]] = {}
 
     def enter(self, pod: PodRecord, granted: Granted) -> None:
         """The pod of a launch has been made; it waits behind those made before."""
@@ -154,21 +154,21 @@ class WaitingRoom:
             return Outlook(len(asks) - 1, others)
         return Outlook(len(asks) - 1, others, datetime.fromtimestamp(by, now.tzinfo), by - now.timestamp())
 
-    def expected(self, gpu_class: GPUClass, gpus: int) -> float | None:
-        """Seconds until a launch that is asked for now gets so many GPUs of a class, behind those that wait already.
+    def expected(self, gpu_class: GPUClass, gpus: int) -> Outlook | None:
+        """What a launch that asks for so many GPUs of a class now can expect, behind those that wait already.
 
-        None where nobody can know. An answer is kept for a few seconds: it costs a look at every pod.
+        None for a class of devices. An answer is kept for a few seconds: it costs a look at every pod.
         """
         key, now = (gpu_class.name, gpus), self.monotonic()
         known = self._expected.get(key)
         if known is None or now - known[0] > _FRESH:
             resources = {offer.resource for offer in gpu_class.accepts if offer.resource}
             found = [self._expect(gpu_class, resource, gpus) for resource in resources]
-            seconds = min((one for one in found if one is not None), default=None)
-            known = self._expected[key] = now, seconds
+            best = min(found, key=lambda one: inf if one.seconds is None else one.seconds, default=None)
+            known = self._expected[key] = now, best
         return known[1]
 
-    def _expect(self, gpu_class: GPUClass, resource: str, gpus: int) -> float | None:
+    def _expect(self, gpu_class: GPUClass, resource: str, gpus: int) -> Outlook:
         offers = [offer for offer in gpu_class.accepts if offer.resource == resource]
         nodes = frozenset(node.name for offer in offers for node in self._view.inventory.nodes_with(offer))
         ahead = [
@@ -178,9 +178,11 @@ class WaitingRoom:
         ]
         asks = [*ahead, Ask(gpus, 0, nodes)]
         free = {name: self._free(name, resource) for name in frozenset().union(*(ask.nodes for ask in asks))}
-        now = self._clock().timestamp()
-        by = forecast(free, self._sessions(resource, now), asks, now)
-        return None if by is None else by - now
+        now = self._clock()
+        by = forecast(free, self._sessions(resource, now.timestamp()), asks, now.timestamp())
+        if by is None:
+            return Outlook(len(ahead))
+        return Outlook(len(ahead), by=datetime.fromtimestamp(by, now.tzinfo), seconds=by - now.timestamp())
 
     def wait(self, request: LaunchRequest, answers_within: float, settings: Settings) -> Wait:
         """A launch begins to wait: with the deadlines of its profile, and as long as its member agreed to."""

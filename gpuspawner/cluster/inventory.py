@@ -1,7 +1,7 @@
 """What the nodes have and what pods take of it, kept up to date pod by pod. Pure: no I/O, no clock."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpuspawner.admission import OfferCapacity
@@ -58,6 +58,8 @@ class Inventory:
         """Counts every change."""
         self.nodes_version = 0
         """Counts the changes of nodes and of devices, which are rare."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called at every change."""
 
     @property
     def nodes(self) -> Mapping[str, NodeRecord]:
@@ -86,6 +88,7 @@ class Inventory:
             self._nodes.pop(name, None)
         else:
             self._nodes[name] = node
+        self.changed()
 
     def pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
         """A pod came (``old`` None), changed, or went (``new`` None)."""
@@ -105,11 +108,13 @@ class Inventory:
             if node and not account:
                 del self._used[node]
         self._answers.clear()
+        self.changed()
 
     def _devices_changed(self, lasting: bool) -> None:
         self._answers.clear()
         self.version += 1
         self.nodes_version += lasting
+        self.changed()
 
     def used(self, node: str) -> Mapping[str, int]:
         """What the pods on a node request together."""

@@ -13,6 +13,7 @@ from gpuspawner.workspace import Workspace
 from .availability import assess, could_come, suitable
 from .device_availability import assess_devices, suitable_for_devices
 from .inventory import Inventory
+from .outlook import Outlook
 from .placement import Needs
 from .records import Toleration
 
@@ -21,8 +22,8 @@ __all__ = ["Choice", "Estimate", "Prospects", "tolerations_of"]
 Choice = tuple[str, str, str]
 """Workspace, profile, and GPU class; the last is empty for a launch without a GPU."""
 
-Estimate = Callable[[GPUClass, int], float | None]
-"""Seconds until so many GPUs of a class are expected to be free; None where nobody knows."""
+Estimate = Callable[[GPUClass, int], Outlook | None]
+"""What a launch that asks for so many GPUs of a class now can expect; None where nobody knows."""
 
 _BEST = (State.FREE, State.BUSY, State.NEEDS_NODE, State.MISCONFIGURED)
 _SOMEBODY = "somebody"
@@ -172,7 +173,8 @@ class Prospects:
             return answer
         catalog = self._settings.catalog
         gpus = max(1, catalog.profiles[profile].gpus.default)
-        return replace(answer, wait=estimate(catalog.gpu_classes[name], gpus))
+        outlook = estimate(catalog.gpu_classes[name], gpus)
+        return answer if outlook is None else replace(answer, wait=outlook.seconds, ahead=outlook.ahead)
 
 
 @dataclass(frozen=True, slots=True)

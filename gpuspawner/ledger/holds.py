@@ -20,6 +20,8 @@ class Holds:
         self._holds: dict[Key, Held] = {}
         self._pods: dict[Key, Held] = {}
         self._outgoing: set[Key] = set()
+        self.changed: Callable[[], None] = lambda: None
+        """Called when something is held or let go."""
 
     def usage(self) -> list[Held]:
         """What every server holds; where hold and pod are both there, the pod, which knows the class it landed on.
@@ -40,16 +42,22 @@ class Holds:
         self._holds[key] = granted.held
         if key in self._pods:
             self._outgoing.add(key)
+        self.changed()
         return granted
 
     def release(self, key: Key) -> None:
         """The launch failed or its server has stopped: the hold ends. A pod that still runs goes on counting."""
-        self._holds.pop(key, None)
+        held = self._holds.pop(key, None)
         self._outgoing.discard(key)
+        if held is not None:
+            self.changed()
 
     def pod_runs(self, held: Held) -> None:
         """A pod that takes resources was seen; from now on it is what counts."""
+        known = self._pods.get(held.key)
         self._pods[held.key] = held
+        if known != held:
+            self.changed()
 
     def pod_ended(self, key: Key) -> None:
         """The pod is gone or has ended, and with it whatever was held for its server, but for a launch since then."""
@@ -58,3 +66,4 @@ class Holds:
             self._outgoing.discard(key)
         else:
             self._holds.pop(key, None)
+        self.changed()

@@ -69,13 +69,14 @@ class Availability:
     """Whether a launch of one profile on one GPU class could start now, and why not, as a sentence with numbers.
 
     ``part`` is given where no node will do: what keeps it off them. ``wait`` are the seconds until the GPU is expected
-    back, where that is known.
+    back, where that is known, and ``ahead`` the launches that wait for it already.
     """
 
     state: State
     reason: str
     part: Part | None = None
     wait: float | None = None
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from gpuspawner.admission import State
 from gpuspawner.budgets.quote import Costs
-from gpuspawner.cluster.outlook import about
 from gpuspawner.entitlement import Bounds, ClassOffer, ProfileOffer, WorkspaceOffer
 from gpuspawner.quantity import MICRO
+from gpuspawner.reports.availability import say_free, say_room
 
 __all__ = [
     "GB",
@@ -63,33 +63,14 @@ def gpu_classes_of(offers: Sequence[WorkspaceOffer]) -> list[ClassOffer]:
 
 def availability(offer: ClassOffer) -> str:
     """How many GPUs of a class are free now: ``"3 of 8 free now"``; empty where that is not known."""
-    if offer.free is None or offer.total is None:
-        return ""
-    known = offer.availability
-    if known is not None and known.state is State.MISCONFIGURED:
-        return "not available here: no node can run it"
-    if known is not None and known.state is State.NEEDS_NODE:
-        return "a node is added when you start, which takes minutes"
-    if known is not None and known.state is State.BUSY and offer.free:
-        return f"{offer.free} of {offer.total} free, but no node has room for this now"
-    if not offer.total:
-        return "none in the cluster now"
-    if not offer.free:
-        turn = f", your turn in {about(known.wait)}" if known is not None and known.wait else ""
-        return f"all {offer.total} taken{turn}" if offer.total > 1 else f"taken{turn}"
-    return f"{'' if offer.exact else 'up to '}{offer.free} of {offer.total} free now"
+    return say_free(offer.free, offer.total, exact=offer.exact, known=offer.availability)
 
 
 def room(offer: ProfileOffer) -> str:
     """Where a launch without GPU could not start now: why; else empty."""
     if offer.availability is None or offer.gpu_classes:
         return ""
-    return {
-        State.BUSY: "no room now: your server waits for some",
-        State.NEEDS_NODE: "a node is added when you start, which takes minutes",
-        State.MISCONFIGURED: "not available here: no node can run it",
-        State.FREE: "",
-    }[offer.availability.state]
+    return say_room(offer.availability)
 
 
 def said_images(patterns: Sequence[str]) -> str:

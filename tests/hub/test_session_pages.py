@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
+from event_streams import event, listening
 from launching import from_inside, launch, named
-from running_hub import Person, RunningHub
+from running_hub import RunningHub
 from sitting import HOUR, PATIENCE, Started, gone, lease, page, running, sentences, sessions, start
 
 from gpuspawner.ledger.records import AuditFilter
@@ -211,37 +210,13 @@ async def test_one_s_own_server_is_stopped_as_ever(start: Started, engine: Engin
     assert "jupyter-ada" in named(engine, "pods")
 
 
-async def event(lines: AsyncIterator[bytes]) -> dict[str, str]:
-    """The next event of a stream that is no comment: its fields."""
-    fields: dict[str, str] = {}
-    async for raw in lines:
-        line = raw.decode().rstrip("\n")
-        if line and not line.startswith(":"):
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif not line and "data" in fields:
-            return fields
-    raise AssertionError("the stream has ended")
-
-
-@asynccontextmanager
-async def listening(person: Person, last: str = "") -> AsyncIterator[AsyncIterator[bytes]]:
-    headers = {"Accept": "text/event-stream", "Sec-Fetch-Mode": "cors", **({"Last-Event-ID": last} if last else {})}
-    token = person.xsrf_header()["X-XSRFToken"]
-    url = (person.hub.url / "api/gpuspawner/notices").with_query({"_xsrf": token})
-    async with asyncio.timeout(PATIENCE), person.session.get(url, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        assert answer.content_type == "text/event-stream"
-        yield aiter(answer.content)
-
-
 async def test_notices_come_as_an_event_stream(start: Started) -> None:
     hub, clock = await start("fixed")
     ada = await hub.login("ada", "x")
     cause = EndError("idle", "Nothing has used it.")
     sessions(hub).plan_end("ada", "", PlannedEnd("idle", clock.at + timedelta(minutes=20), cause, "it is idle"))
     sessions(hub).look()
-    async with listening(ada) as lines:
+    async with listening(ada, "notices") as lines:
         first = await event(lines)
         assert json.loads(first["data"])["sentence"].startswith("Your server ends in 20 min")
         sessions(hub).cancel_end("ada", "", "idle")
@@ -254,7 +229,7 @@ async def test_notices_come_as_an_event_stream(start: Started) -> None:
         third = await event(lines)
         assert json.loads(third["data"])["level"] == "danger"
     sessions(hub).notices.tell(Notice(kind="budget", user="ada", sentence="75 % are used.", at=clock.at))
-    async with listening(ada, last=third["id"]) as lines:
+    async with listening(ada, "notices", last=third["id"]) as lines:
         assert json.loads((await event(lines))["data"])["sentence"] == "75 % are used."
     await ada.session.close()
     async with asyncio.timeout(PATIENCE):

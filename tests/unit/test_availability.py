@@ -12,6 +12,7 @@ from gpuspawner.admission import Availability, Granted, Part, Placement, State
 from gpuspawner.catalog import Offer
 from gpuspawner.cluster.availability import assess
 from gpuspawner.cluster.inventory import Inventory
+from gpuspawner.cluster.outlook import Outlook
 from gpuspawner.cluster.partial_cards import partial_cards
 from gpuspawner.cluster.placement import Needs
 from gpuspawner.cluster.prospects import Prospects, tolerations_of
@@ -102,12 +103,13 @@ def test_the_estimate_of_the_wait_is_asked_for_what_is_busy() -> None:
     known = inventory([node("t", T4, 1), node("a", A100, 1)], [pod("1", "t", 1)])
     asked: list[tuple[str, int]] = []
 
-    def estimate(gpu_class: Any, gpus: int) -> float | None:
+    def estimate(gpu_class: Any, gpus: int) -> Outlook | None:
         asked.append((gpu_class.name, gpus))
-        return 720.0
+        return Outlook(ahead=2, seconds=720.0)
 
     answers = Prospects(settings_with()).of(known, estimate)
-    assert answers["everyone", "pytorch", "small"] == Availability(State.BUSY, "The only one is taken.", wait=720.0)
+    taken = Availability(State.BUSY, "The only one is taken.", wait=720.0, ahead=2)
+    assert answers["everyone", "pytorch", "small"] == taken
     assert answers["everyone", "pytorch", "medium"].wait is None
     assert asked == [("small", 1)]
 

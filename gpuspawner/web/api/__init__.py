@@ -3,6 +3,7 @@
 from typing import Any
 
 from gpuspawner.web.api.activity import ActivityHandler
+from gpuspawner.web.api.availability import AvailabilityHandler
 from gpuspawner.web.api.catalog import CatalogHandler, EntitlementsHandler
 from gpuspawner.web.api.costs import BalanceHandler, EstimateHandler
 from gpuspawner.web.api.explain import ExplainHandler
@@ -21,6 +22,7 @@ ROUTES = (
     Route("/", VersionHandler),
     Route("/openapi.json", DocumentHandler),
     Route("/activity", ActivityHandler),
+    Route("/availability", AvailabilityHandler),
     Route("/notices", NoticesHandler),
     Route("/sessions/{user_name}", SessionsHandler),
     Route("/sessions/{user_name}/extend", ExtendHandler),

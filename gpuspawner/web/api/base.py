@@ -36,6 +36,10 @@ class ApiHandler(Asking, APIHandler):  # type: ignore[misc]  # JupyterHub is unt
                 "This request is by nobody the hub knows.", "Log in, or send a token: Authorization: token TOKEN."
             )
 
+    def reads_own(self, user: str) -> bool:
+        """Whether whoever asks may read about this user, as the user and their servers may."""
+        return any(self.has_scope(f"{scope}!user={user}") for scope in ("users:activity", "read:servers"))
+
     def body(self, model: type[M]) -> M:
         """The JSON body, checked. Raises ``BadBodyError`` with every mistake in it."""
         found = self.get_json_body()
