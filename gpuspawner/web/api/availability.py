@@ -59,7 +59,7 @@ class WorkspaceNow(Answer):
     )
 
 
-class Availability(Answer):
+class AvailableNow(Answer):
     """What is free and what is held."""
 
     at: AwareDatetime
@@ -80,7 +80,7 @@ class AvailabilityHandler(StreamHandler):
             description="With `Accept: text/event-stream` as server-sent events without end: each is all of it again, "
             "sent when something has changed, once a second at most.",
             scopes=(*OWN, Action.READ),
-            answer=Availability,
+            answer=AvailableNow,
             errors=(503,),
             media=(JSON, EVENTS),
         )
