@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "Asking", "BadBodyError", "ForbiddenError", "NotFoundError", "UnavailableError"]
 
 
+_OWN = ("read:servers", "users:activity")
+
+
 class ApiError(Exception):
     """A request that is not answered as asked; ``reason`` and ``remedy`` are sentences for whoever reads it.
 
@@ -65,6 +68,7 @@ class Asking:
     db: Any
     expanded_scopes: Any
     find_user: Any
+    has_scope: Any
     settings: dict[str, Any]
     users: Any
 
@@ -75,8 +79,12 @@ class Asking:
         return f"service:{who.name}" if isinstance(who, orm.Service) else str(who.name)
 
     def is_self(self, user: str) -> bool:
-        """Whether this user asks for themselves."""
-        return isinstance(self.current_user, User) and self.current_user.name == user
+        """Whether this user asks for themselves, with a token that may read about its user's servers.
+
+        The tokens of their servers may; one that only tells a service who they are may not.
+        """
+        mine = isinstance(self.current_user, User) and self.current_user.name == user
+        return mine and any(self.has_scope(f"{scope}!user={user}") for scope in _OWN)
 
     def may(self, action: Action, workspace: str | None = None) -> bool:
         """Whether whoever asks may do something in a workspace, or, without one, in all of them.

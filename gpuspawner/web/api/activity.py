@@ -27,6 +27,7 @@ class ActivityHandler(ApiHandler):
             description="The extension of the notebook server does that.",
             scopes=("users:activity!user",),
             body=Report,
+            example={"samples": [{"at": "2026-11-21T12:00:00Z", "gpu_memory": 1073741824, "cpu": 0.5}]},
             answer=Known,
             statuses={200: "Since when the use of this server is known without a gap."},
             errors=(404,),

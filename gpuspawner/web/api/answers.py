@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
+from gpuspawner.errors import Way
 from gpuspawner.sessions.idle import IdleState
 from gpuspawner.sessions.notices import Level
 from gpuspawner.web.api.operations import Answer
 
-__all__ = ["Account", "Check", "Error", "Grant", "Notice", "Session"]
+__all__ = ["Account", "Check", "Error", "Grant", "Notice", "Remedy", "Session"]
 
 Units = Annotated[float, Field(description="Service units.")]
 
@@ -38,6 +39,15 @@ class Check(Answer):
     remedy: str = ""
 
 
+class Remedy(Answer):
+    """A launch that would start instead."""
+
+    way: Way
+    label: str = Field(description="For a button.")
+    note: str
+    options: dict[str, Any] = Field(description="All of its `user_options`.")
+
+
 class Error(Answer):
     """A refusal."""
 
@@ -47,6 +57,7 @@ class Error(Answer):
     status: int = Field(description="The HTTP status.")
     message: str = Field(description="Reason and remedy together, as JupyterHub's own API has it.")
     checks: list[Check] = Field(default=[], description="Where a launch is refused, the limits that were looked at.")
+    remedies: list[Remedy] = Field(default=[], description="Where a launch is refused, what would start instead.")
 
 
 class End(Answer):

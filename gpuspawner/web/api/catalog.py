@@ -147,6 +147,7 @@ class EntitlementsHandler(ApiHandler):
             description="Of yourself in all of your open workspaces; of others in those that you may read.",
             scopes=(*OWN, Action.READ),
             query=Whose,
+            example={"user": "ada"},
             answer=Entitlements,
             errors=(404, 500, 503),
         )

@@ -62,6 +62,7 @@ class EstimateHandler(ApiHandler):
             description="Nothing is started or held.",
             scopes=OWN,
             body=LaunchOptions,
+            example={"workspace": "cse151a", "profile": "pytorch", "gpu_class": "small", "runtime": "1h"},
             answer=Estimate,
             errors=(503,),
         )
@@ -72,6 +73,8 @@ class EstimateHandler(ApiHandler):
         spawner = getattr(self.current_user, "spawner", None)
         if spawner is None:
             raise ForbiddenError("Only members launch servers.", "Ask with the token of a user.")
+        if not self.is_self(self.current_user.name):
+            raise ForbiddenError("This token may not do this.", f"It takes the scope {OWN[0]}.")
         found = self.get_json_body()
         if found is not None and not isinstance(found, dict):
             raise BadBodyError("The body must be a JSON object.", "Send the options of a launch, or {}.")
@@ -89,6 +92,7 @@ class BalanceHandler(ApiHandler):
             description="Your own in each of your workspaces; of another member in those that you may read.",
             scopes=(*OWN, Action.READ),
             query=WhoseBalance,
+            example={"user": "ada"},
             answer=Balance,
             errors=(404, 503),
         )

@@ -81,6 +81,7 @@ class ExplainHandler(ApiHandler):
             "Nothing is started.",
             scopes=(*OWN, Action.READ),
             query=QuestionInQuery,
+            example={"user": "ada", "gpu_class": "medium", "gpus": "2"},
             answer=Explained,
             errors=(404, 500, 503),
         ),
@@ -88,6 +89,10 @@ class ExplainHandler(ApiHandler):
             summary="The same, with the options as for a launch.",
             scopes=(*OWN, Action.READ),
             body=Question,
+            example={
+                "user": "ada",
+                "options": {"workspace": "cse151a", "profile": "pytorch", "gpu_class": "small", "runtime": "1h"},
+            },
             answer=Explained,
             errors=(404, 500, 503),
         ),

@@ -19,10 +19,10 @@ Types = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
 
 _REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 _PARAMETERS = {
-    "user_name": "The name of a user, as JupyterHub has it.",
-    "server_name": "The name of a named server; the path without it is for the default one.",
-    "grant_id": "The `id` of a grant.",
-    "workspace": "The name of a workspace, as the configuration has it.",
+    "user_name": ("The name of a user, as JupyterHub has it.", "ada"),
+    "server_name": ("The name of a named server; the path without it is for the default one.", "two"),
+    "grant_id": ("The `id` of a grant.", "0123456789abcdef0123456789abcdef"),
+    "workspace": ("The name of a workspace, as the configuration has it.", "cse151a"),
 }
 _ERRORS = {
     400: "What was sent cannot be understood; `reason` names every mistake in it.",
@@ -110,7 +110,7 @@ def _operation(
         "security": [{"token": [scope]} for scope in operation.scopes] or [{"token": []}],
         "parameters": [
             *(_in_path(name) for name in route.parameters),
-            *(_in_query(types[(operation.query, "validation")], schemas) if operation.query is not None else ()),
+            *(_in_query(operation, types, schemas) if operation.query is not None else ()),
         ],
         "responses": {
             **{str(status): _answer(status, said, operation, types) for status, said in operation.statuses.items()},
@@ -122,7 +122,8 @@ def _operation(
     if operation.body is not None:
         schema = types[(operation.body, "validation")]
         needed = bool(_resolved(schema, schemas).get("required"))
-        found["requestBody"] = {"required": needed, "content": {JSON: {"schema": schema}}}
+        content = {"schema": schema, **({"example": dict(operation.example)} if operation.example else {})}
+        found["requestBody"] = {"required": needed, "content": {JSON: content}}
     return found
 
 
@@ -137,12 +138,14 @@ def _answer(status: int, said: str, operation: Operation, types: Types) -> dict[
 
 
 def _in_path(name: str) -> dict[str, Any]:
+    said, example = _PARAMETERS[name]
     schema = {"type": "string", "minLength": 1}
-    return {"name": name, "in": "path", "required": True, "description": _PARAMETERS[name], "schema": schema}
+    return {"name": name, "in": "path", "required": True, "description": said, "schema": schema, "example": example}
 
 
-def _in_query(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
-    model = _resolved(schema, schemas)
+def _in_query(operation: Operation, types: Types, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+    model = _resolved(types[(operation.query, "validation")], schemas)
+    examples = {} if operation.body is not None else operation.example
     return [
         {
             "name": name,
@@ -150,6 +153,7 @@ def _in_query(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[dic
             "required": name in model.get("required", ()),
             "description": found.get("description", ""),
             "schema": {key: value for key, value in _plain(found).items() if key not in ("description", "title")},
+            **({"example": examples[name]} if name in examples else {}),
         }
         for name, found in model["properties"].items()
     ]

@@ -83,6 +83,9 @@ class Operation:
         The statuses of success, each with what it means; 204 has no body.
     errors
         The statuses of refusal beside 403, and 400 where something is sent.
+    example
+        A body, or a query where there is none, that makes sense for member ``ada`` of workspace ``cse151a``: the manual
+        shows it, and the test of conformance sends it.
     media
         What the answer may be, JSON first; which one, the ``Accept`` header or ``?format=`` says.
     """
@@ -95,6 +98,7 @@ class Operation:
     body: type[BaseModel] | None = None
     statuses: Mapping[int, str] = field(default_factory=lambda: _OK)
     errors: Sequence[int] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
     media: Sequence[str] = (JSON,)
 
 
