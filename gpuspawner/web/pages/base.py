@@ -79,6 +79,7 @@ class PageHandler(Asking, BaseHandler):  # type: ignore[misc]  # JupyterHub is u
             status_code=error.status,
             status_message=HTTPStatus(error.status).phrase,
             refused=error,
+            request_method=self.request.method,
             exception=HTTPError(error.status),
         )
         self.finish(page)

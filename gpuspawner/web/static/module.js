@@ -1,0 +1,2 @@
+// Loads one of JupyterHub's own modules on its page.
+require([document.currentScript.dataset.module]);
