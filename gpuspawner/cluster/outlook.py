@@ -1,13 +1,13 @@
 """How many launches are ahead of one that waits for a GPU, and when its turn comes by the ends of sessions. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import heapify, heappop, heappush
 
 from gpuspawner.quantity import format_duration
 
-__all__ = ["Ask", "Outlook", "Session", "about", "forecast"]
+__all__ = ["Ask", "Outlook", "Session", "about", "forecast", "free_ahead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,33 @@ def forecast(free: Mapping[str, int], sessions: Iterable[Session], queue: Sequen
     on a node starts, as kube-scheduler does: a launch that asks for many GPUs does not hold up those behind it. Who
     starts gives the GPUs back after its runtime.
     """
+    last = queue[-1]
+    for time, _, waiting in _unroll(free, sessions, queue, now):
+        if all(ask is not last for ask in waiting):
+            return time
+    return None
+
+
+def free_ahead(
+    free: Mapping[str, int], sessions: Iterable[Session], queue: Sequence[Ask], now: float, until: float
+) -> list[tuple[float, int]]:
+    """How many GPUs are free from when on, until a time: by the ends of sessions, as :func:`forecast` sees them."""
+    found: list[tuple[float, int]] = []
+    for time, left, _ in _unroll(free, sessions, queue, now):
+        if time > until:
+            break
+        total = sum(left.values())
+        if found and found[-1][0] == time:
+            found.pop()
+        if not found or found[-1][1] != total:
+            found.append((time, total))
+    return found
+
+
+def _unroll(
+    free: Mapping[str, int], sessions: Iterable[Session], queue: Sequence[Ask], now: float
+) -> Iterator[tuple[float, Mapping[str, int], Sequence[Ask]]]:
+    """Now and at the end of each session: the time, what is left on each node, and who waits on."""
     left = {node: max(0, gpus) for node, gpus in free.items()}
     ends = [(session.ends, session.node, session.gpus) for session in sessions if session.ends is not None]
     heapify(ends)
@@ -85,13 +112,12 @@ def forecast(free: Mapping[str, int], sessions: Iterable[Session], queue: Sequen
             if not nodes:
                 continue
             waiting.remove(ask)
-            if ask is queue[-1]:
-                return time
             node = min(nodes, key=lambda name: (left[name], name))
             left[node] -= ask.gpus
             heappush(ends, (time + ask.runtime, node, ask.gpus))
+        yield time, left, waiting
         if not ends:
-            return None
+            return
         time, changed = max(now, ends[0][0]), set()
         while ends and ends[0][0] <= time:
             _, node, gpus = heappop(ends)

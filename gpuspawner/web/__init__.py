@@ -8,6 +8,7 @@ from typing import Any
 from gpuspawner.web.api import api_handlers
 from gpuspawner.web.costs import CostPage
 from gpuspawner.web.navigation import navigation
+from gpuspawner.web.pages.usage import UsagePage
 from gpuspawner.web.policy import POLICY, form_action
 from gpuspawner.web.said import take_said
 from gpuspawner.web.sessions import ExtendPage, running_servers
@@ -25,6 +26,7 @@ def handlers() -> list[tuple[Any, ...]]:
         (STATIC_PATH, StaticFiles, {"path": str(static_dir)}),
         (r"/gpuspawner/sessions/(?P<user_name>[^/]+)(?:/(?P<server_name>[^/]*))?/extend", ExtendPage),
         (r"/gpuspawner/cost", CostPage),
+        (r"/gpuspawner/usage", UsagePage),
         *api_handlers(),
     ]
 

@@ -1,19 +1,22 @@
 """Who asks, what they may, and how they are refused: shared by the handlers of pages and of the REST API."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from jupyterhub import orm
 from jupyterhub.user import User
+from pydantic import BaseModel, ValidationError
 
 from gpuspawner.limits.trace import Check
 from gpuspawner.membership.roles import Action, may
+from gpuspawner.schema import problems_of
 
 if TYPE_CHECKING:
     from gpuspawner.launcher import Launcher
 
 __all__ = ["ApiError", "Asking", "BadBodyError", "ForbiddenError", "NotFoundError", "UnavailableError"]
 
-
+M = TypeVar("M", bound=BaseModel)
 _OWN = ("read:servers", "users:activity")
 
 
@@ -68,7 +71,9 @@ class Asking:
     db: Any
     expanded_scopes: Any
     find_user: Any
-    has_scope: Any
+    get_arguments: Callable[[str], list[str]]
+    has_scope: Callable[[str], bool]
+    request: Any
     settings: dict[str, Any]
     users: Any
 
@@ -83,8 +88,11 @@ class Asking:
 
         The tokens of their servers may; one that only tells a service who they are may not.
         """
-        mine = isinstance(self.current_user, User) and self.current_user.name == user
-        return mine and any(self.has_scope(f"{scope}!user={user}") for scope in _OWN)
+        return isinstance(self.current_user, User) and self.current_user.name == user and self.reads_own(user)
+
+    def reads_own(self, user: str) -> bool:
+        """Whether whoever asks may read about this user, as the user and their servers may."""
+        return any(self.has_scope(f"{scope}!user={user}") for scope in _OWN)
 
     def may(self, action: Action, workspace: str | None = None) -> bool:
         """Whether whoever asks may do something in a workspace, or, without one, in all of them.
@@ -129,3 +137,18 @@ class Asking:
         if user is None:
             raise NotFoundError(f"The hub knows no user {name!r}.", "Check the name; users appear with a first login.")
         return user
+
+    def query(self, model: type[M]) -> M:
+        """The query parameters, checked; several of one name are a list. Raises ``BadBodyError``."""
+        given = {key: self.get_arguments(key) for key in self.request.query_arguments if key != "_xsrf"}
+        return self.checked(model, {key: found[0] if len(found) == 1 else found for key, found in given.items()})
+
+    def checked(self, model: type[M], found: Mapping[str, Any]) -> M:
+        """Values from outside, checked. Raises ``BadBodyError`` with every mistake in them."""
+        try:
+            return model.model_validate(found)
+        except ValidationError as error:
+            problems = "; ".join(problem.lstrip(".") for problem in problems_of("", error, model))
+            raise BadBodyError(
+                f"The request cannot be understood: {problems}.", "Correct it and send it again."
+            ) from None

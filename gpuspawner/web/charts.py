@@ -15,7 +15,7 @@ BAR_HEIGHT = 168
 _TOP = 12
 _COLOURS = 8
 _GRID = 4
-_LABELS = 6
+_LABELS = 5
 
 Say = Callable[[float], str]
 
@@ -149,15 +149,17 @@ def stacked_bars(
     columns: Sequence[Column],
     say: Say,
     *,
+    top: float = 0,
     first: str = "Day",
     summary: str = "",
 ) -> Chart:
     """A bar for each column, its series on top of each other.
 
-    ``say`` tells a value with its unit; ``first`` is the table's head over the columns' titles.
+    ``say`` tells a value with its unit; the scale reaches to ``top`` at least; ``first`` is the table's head over the
+    columns' titles.
     """
-    ticks = scale(max((sum(column.values) for column in columns), default=0))
-    top, width = ticks[-1], 100 / max(1, len(columns))
+    ticks = scale(max((top, *(sum(column.values) for column in columns))))
+    whole, width = ticks[-1], 100 / max(1, len(columns))
     marks, hovers = [], []
     for place, column in enumerate(columns):
         height = 0.0
@@ -165,7 +167,7 @@ def stacked_bars(
         for one, value in zip(series, column.values, strict=True):
             if value <= 0:
                 continue
-            tall = value / top * BAR_HEIGHT
+            tall = value / whole * BAR_HEIGHT
             y = _TOP + BAR_HEIGHT - height - tall
             x, wide = percent(place * width + width * 0.12), percent(width * 0.76)
             marks.append(Mark(x, round(y, 2), wide, round(max(tall - 1, 0.6), 2), one.colour))

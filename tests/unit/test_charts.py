@@ -69,7 +69,7 @@ def test_no_bar_leaves_the_chart_and_its_table_has_every_number(columns: list[tu
         assert mark.height <= BAR_HEIGHT
     assert [row[0] for row in chart.table.rows] == [f"Day {n}" for n, values in enumerate(columns) if any(values)]
     assert len(chart.hovers) == len(columns)
-    assert len(chart.labels) <= 6
+    assert len(chart.labels) <= 5
 
 
 def test_the_last_day_always_has_its_label() -> None:

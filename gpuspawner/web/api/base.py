@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from jupyterhub.apihandlers.base import APIHandler
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from tornado.web import HTTPError
 
 from gpuspawner.errors import LaunchError
-from gpuspawner.schema import problems_of
 from gpuspawner.web.api.operations import Operations
 from gpuspawner.web.asking import ApiError, Asking, BadBodyError, ForbiddenError, NotFoundError, UnavailableError
 
@@ -36,31 +35,12 @@ class ApiHandler(Asking, APIHandler):  # type: ignore[misc]  # JupyterHub is unt
                 "This request is by nobody the hub knows.", "Log in, or send a token: Authorization: token TOKEN."
             )
 
-    def reads_own(self, user: str) -> bool:
-        """Whether whoever asks may read about this user, as the user and their servers may."""
-        return any(self.has_scope(f"{scope}!user={user}") for scope in ("users:activity", "read:servers"))
-
     def body(self, model: type[M]) -> M:
         """The JSON body, checked. Raises ``BadBodyError`` with every mistake in it."""
         found = self.get_json_body()
         if found is not None and not isinstance(found, Mapping):
             raise BadBodyError("The body must be a JSON object.", "Send one, such as {}.")
         return self.checked(model, found or {})
-
-    def query(self, model: type[M]) -> M:
-        """The query parameters, checked; several of one name are a list. Raises ``BadBodyError``."""
-        given = {key: self.get_arguments(key) for key in self.request.query_arguments if key != "_xsrf"}
-        return self.checked(model, {key: found[0] if len(found) == 1 else found for key, found in given.items()})
-
-    def checked(self, model: type[M], found: Mapping[str, Any]) -> M:
-        """Values from outside, checked. Raises ``BadBodyError`` with every mistake in them."""
-        try:
-            return model.model_validate(found)
-        except ValidationError as error:
-            problems = "; ".join(problem.lstrip(".") for problem in problems_of("", error, model))
-            raise BadBodyError(
-                f"The request cannot be understood: {problems}.", "Correct it and send it again."
-            ) from None
 
     def answer(self, found: Any, status: int = 200) -> None:
         """Answer with JSON."""
