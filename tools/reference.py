@@ -1,6 +1,6 @@
-"""Write docs/reference/configuration.md from the configuration's own descriptions. Run: python tools/reference.py
+"""Write docs/reference: the configuration from its own descriptions, and the REST API. Run: python tools/reference.py
 
-A test holds the file against what this prints.
+A test holds the files against what this prints.
 """
 
 import sys
@@ -116,6 +116,9 @@ def document() -> str:
 
 
 if __name__ == "__main__":
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(document(), encoding="utf-8")
-    sys.stdout.write(f"{TARGET}\n")
+    import reference_api
+
+    for target, page in ((TARGET, document()), (reference_api.TARGET, reference_api.document())):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
+        sys.stdout.write(f"{target}\n")

@@ -1,12 +1,15 @@
-"""The reference manual is what the configuration says of itself."""
+"""The reference manual is what the configuration and the handlers say of themselves."""
 
 import runpy
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_reference_manual_is_up_to_date() -> None:
-    generated = runpy.run_path(str(ROOT / "tools" / "reference.py"))["document"]()
-    written = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("tool", "page"), [("reference", "configuration"), ("reference_api", "rest-api")])
+def test_the_reference_manual_is_up_to_date(tool: str, page: str) -> None:
+    generated = runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))["document"]()
+    written = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
     assert written == generated, "run: python tools/reference.py"
