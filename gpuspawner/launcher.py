@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from gpuspawner.admission import Availability, Capacity, Granted, Held
 from gpuspawner.bookkeeping.bookkeeper import Bookkeeper
+from gpuspawner.bookkeeping.capacity_log import CapacityLog
 from gpuspawner.bookkeeping.openings import Openings
 from gpuspawner.bookkeeping.runs import carry, refusal_of
 from gpuspawner.budgets.accounts import Accounts
@@ -23,6 +24,7 @@ from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
 from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndError, plain
+from gpuspawner.cluster.outlook import Outlook
 from gpuspawner.cluster.prospects import Choice, Prospects, tolerations_of
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
@@ -43,6 +45,7 @@ from gpuspawner.recent import Recent
 from gpuspawner.reports.availability import AvailabilityReport, availability_report
 from gpuspawner.request import LaunchRequest
 from gpuspawner.server_objects import ServerObjects
+from gpuspawner.under_way import UnderWays
 from gpuspawner.waiting import MovedError, Wait, WaitingRoom
 
 __all__ = ["ForeignObjectError", "Launcher", "TooSlowError"]
@@ -129,6 +132,8 @@ class Launcher:
         self.accounts = Accounts(settings.workspaces, settings.timezone)
         self.store = store or Store(settings.ledger_url, settings.hub_name, self._clock)
         self.books = Bookkeeper(self.store, self.accounts, self.objects, clock=self.now, sleep=sleep)
+        self._capacity_log = CapacityLog(self.books, self.totals, self.now)
+        self.view.inventory.on_nodes.append(self._capacity_log.changed)
         self._openings = Openings(self.holds, self.books, self.now)
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
@@ -137,6 +142,7 @@ class Launcher:
         self._room = WaitingRoom(self.view, self.holds, settings, self._clock, monotonic)
         self._pulls = Pulls()
         self._sleep = sleep
+        self.under_way = UnderWays()
         self._launching: dict[Key, str] = {}
         self._stopping: dict[Key, asyncio.Task[Any]] = {}
         self._endings: dict[Key, Callable[[], Coroutine[Any, Any, Any]]] = {}
@@ -157,6 +163,7 @@ class Launcher:
 
     async def close(self) -> None:
         """Stop watching; what goes on in the background is cancelled. Pods stay."""
+        self._capacity_log.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -179,6 +186,12 @@ class Launcher:
         """GPUs in all and free now."""
         return self.view.capacity(self.settings.catalog)
 
+    def totals(self) -> dict[str, int] | None:
+        """GPUs of each class on nodes that take launches; None while the nodes are not known."""
+        capacity = self.capacity()
+        classes = self.settings.catalog.gpu_classes.items()
+        return {name: capacity.total(gpu_class) for name, gpu_class in classes} if capacity.live else None
+
     def availability(self, settings: Settings, workspaces: Collection[str]) -> Mapping[Choice, Availability]:
         """Whether each profile and GPU class of some workspaces could start now; empty where nodes are not known.
 
@@ -200,6 +213,10 @@ class Launcher:
             choices=self.availability(self.settings, workspaces),
             expected=self._room.expected,
         )
+
+    def outlook(self, user: str, server: str) -> Outlook | None:
+        """What a launch that waits for a GPU can expect; None where it waits for none, or nodes are not known."""
+        return self._room.outlook_of(user, server)
 
     async def synced(self, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the cluster has been read once; whether it has."""
@@ -246,32 +263,26 @@ class Launcher:
         stopping = self._stopping.pop(key, None)
         if stopping is not None:
             stopping.cancel()  # what it has not deleted yet, this launch replaces
-        waits_for = ""
-
-        def told(step: Progress) -> None:
-            nonlocal waits_for
-            waits_for = step.message
-            tell(step)
-
         paid = settings.workspaces[request.workspace].budget is not None and granted.cost > 0
-        under_way = _Launch(request, server, launch, told, modify, settings, session, paid)
-        try:
-            async with asyncio.timeout(timeout):
-                await self.books.hold(session, paid=paid)
-                ready = await self._start(under_way, granted)
-            self.books.launched(under_way.session.id)
-            return ready
-        except BaseException as error:
-            del self._launching[key]
-            self.provision.doubt(request, server.user_id)
-            self._background(self._give_up(under_way, error))
-            if isinstance(error, TimeoutError):
-                raise TooSlowError(None, timeout, waits_for) from None
-            raise
-        finally:
-            self._room.over(request)
-            if self._launching.get(key) == launch:
+        with self.under_way.launching(request, self.now(), tell) as seen:
+            under_way = _Launch(request, server, launch, seen.tell, modify, settings, session, paid)
+            try:
+                async with asyncio.timeout(timeout):
+                    await self.books.hold(session, paid=paid)
+                    ready = await self._start(under_way, granted)
+                self.books.launched(under_way.session.id)
+                return ready
+            except BaseException as error:
                 del self._launching[key]
+                self.provision.doubt(request, server.user_id)
+                self._background(self._give_up(under_way, error))
+                if isinstance(error, TimeoutError):
+                    raise TooSlowError(None, timeout, seen.step.message if seen.step else "") from None
+                raise
+            finally:
+                self._room.over(request)
+                if self._launching.get(key) == launch:
+                    del self._launching[key]
 
     def note_refusal(self, error: LaunchError, user: str, server: str, options: Mapping[str, Any]) -> None:
         """Keep in the audit log that a launch was refused before anything could be decided on it."""
@@ -437,6 +448,7 @@ class Launcher:
         """Delete the pods and Secrets of launches that a hub before this one did not finish; tell of servers that
         ended since then."""
         await self.view.started()
+        self._capacity_log.look()
         self.books.all_known()
         for pod in list(self.view.pods.values()):  # nodes and devices may have become known after the pods on them
             self._pod_changed(pod, gone=False)

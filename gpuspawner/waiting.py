@@ -154,6 +154,13 @@ class WaitingRoom:
             return Outlook(len(asks) - 1, others)
         return Outlook(len(asks) - 1, others, datetime.fromtimestamp(by, now.tzinfo), by - now.timestamp())
 
+    def outlook_of(self, user: str, server: str) -> Outlook | None:
+        """As :meth:`outlook`, of the pod of a launch under way; None also where it has a node."""
+        for pod, granted in self._launches.values():
+            if granted.held.key == (user, server):
+                return self.outlook(pod) if self._has_no_node(pod) else None
+        return None
+
     def expected(self, gpu_class: GPUClass, gpus: int) -> Outlook | None:
         """What a launch that asks for so many GPUs of a class now can expect, behind those that wait already.
 

@@ -1,6 +1,6 @@
 """Who may have what: workspaces with their members, what is on offer there, and their limits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -169,16 +169,20 @@ class Workspace(Schema):
         """The limits in force on this day; of several exceptions the last one named wins."""
         if day not in self._limits:
             self._limits.clear()  # it is asked for one day at a time, and often
-            self._limits[day] = self._limits_on(day)
+            self._limits[day] = self._limits_by(self.exceptions, day)
         return self._limits[day]
+
+    def ordinary_limits(self) -> Limits:
+        """The limits as they are on days without an exception."""
+        return self._limits_by((), date.min)
 
     @cached_property
     def _limits(self) -> dict[date, Limits]:
         return {}
 
-    def _limits_on(self, day: date) -> Limits:
+    def _limits_by(self, exceptions: Iterable[LimitException], day: date) -> Limits:
         return changed_by(
-            self.exceptions,
+            exceptions,
             day,
             quota=self.quota or {},
             open=self.quota is None,

@@ -13,7 +13,7 @@ What is written while the database is away is tried again, in its order, until i
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -188,6 +188,10 @@ class Bookkeeper:
     def note(self, *entries: AuditEntry) -> None:
         """Append to the audit log, as soon as the database takes it."""
         self._writes.add(lambda: self._store.write_audit(entries))
+
+    def note_capacity(self, at: datetime, totals: Mapping[str, int]) -> None:
+        """Note how many GPUs of each class there are from now on, as soon as the database takes it."""
+        self._writes.add(lambda: self._store.note_capacity(at, totals))
 
     # Pods
 

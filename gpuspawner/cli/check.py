@@ -2,7 +2,7 @@
 
 import argparse
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from traitlets.config import Config
@@ -10,8 +10,7 @@ from traitlets.config import Config
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.quantity import micro_of, say_units
-from gpuspawner.workspace import Budget, Workspace
+from gpuspawner.reports.configuration import tables
 
 __all__ = ["cannot_be_run", "inherited", "load_config", "run", "table"]
 
@@ -99,51 +98,8 @@ def cannot_be_run(path: Path, error: Exception) -> CommandError:
 
 def describe(settings: Settings) -> Iterable[str]:
     """What `settings` offer: a table each of workspaces, profiles and GPU classes, then the notices."""
-    yield table(
-        ("WORKSPACE", "MEMBERS", "PROFILES", "QUOTA", "BUDGET"),
-        [
-            (
-                workspace.name,
-                _members(workspace),
-                "all" if workspace.profiles is None else ", ".join(workspace.profiles),
-                _quota(workspace.quota),
-                _budget(workspace.budget),
-            )
-            for workspace in settings.workspaces.values()
-        ],
-    )
-    if settings.cohorts:
-        yield table(
-            ("COHORT", "WORKSPACES", "TOGETHER", "BORROWING", "RESERVE"),
-            [
-                (
-                    cohort.name,
-                    ", ".join(cohort.workspaces),
-                    _quota(cohort.quota) if cohort.quota else "what their quotas add up to",
-                    "yes" if cohort.borrowing else "no",
-                    _quota(cohort.reserve) if cohort.reserve else "none",
-                )
-                for cohort in settings.cohorts.values()
-            ],
-        )
-    yield table(
-        ("PROFILE", "IMAGE", "GPU CLASSES"),
-        [
-            (profile.name, profile.image, ", ".join(profile.gpu_classes) or "none")
-            for profile in settings.catalog.profiles.values()
-        ],
-    )
-    yield table(
-        ("GPU CLASS", "AN HOUR", "ACCEPTS"),
-        [
-            (
-                gpu_class.name,
-                say_units(micro_of(gpu_class.rate), up=True),
-                "; ".join(f"{o.source} {', '.join(o.product)}".rstrip() for o in gpu_class.accepts),
-            )
-            for gpu_class in settings.catalog.gpu_classes.values()
-        ],
-    )
+    for found in tables(settings):
+        yield table([title.upper() for title in found.header], found.rows)
     if settings.notices:
         yield "\n".join(f"Note: {notice}" for notice in settings.notices)
 
@@ -153,29 +109,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     cells = [list(header), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
-
-
-def _quota(quota: Mapping[str, int] | None) -> str:
-    if quota is None:
-        return "unlimited"
-    return ", ".join(f"{count} {name}" for name, count in quota.items()) or "no GPUs"
-
-
-def _budget(budget: Budget | None) -> str:
-    if budget is None or not budget.bounds:
-        return "none"
-    amounts = (("a member", budget.per_member), ("in all", budget.pool))
-    said = [f"{say_units(micro_of(units))} {whose}" for whose, units in amounts if units is not None]
-    renews = {"terms": "each term", "never": "once", "rolling": f"in {budget.window} days"}
-    return f"{', '.join(said)}, {renews.get(budget.renews, budget.renews)}"
-
-
-def _members(workspace: Workspace) -> str:
-    if "*" in workspace.members:
-        return "everyone"
-    names = sum(isinstance(member, str) for member in workspace.members)
-    rules = len(workspace.members) - names
-    return ", ".join(text for text in (_count(names, "name"), _count(rules, "rule")) if text) or "none"
 
 
 def _count(number: int, thing: str) -> str:

@@ -60,6 +60,8 @@ class Inventory:
         """Counts the changes of nodes and of devices, which are rare."""
         self.changed: Callable[[], None] = lambda: None
         """Called at every change."""
+        self.on_nodes: list[Callable[[], None]] = []
+        """Called whenever nodes or devices have changed."""
 
     @property
     def nodes(self) -> Mapping[str, NodeRecord]:
@@ -89,6 +91,7 @@ class Inventory:
         else:
             self._nodes[name] = node
         self.changed()
+        self._tell_of_nodes()
 
     def pod_changed(self, old: PodRecord | None, new: PodRecord | None) -> None:
         """A pod came (``old`` None), changed, or went (``new`` None)."""
@@ -115,6 +118,12 @@ class Inventory:
         self.version += 1
         self.nodes_version += lasting
         self.changed()
+        if lasting:
+            self._tell_of_nodes()
+
+    def _tell_of_nodes(self) -> None:
+        for listener in self.on_nodes:
+            listener()
 
     def used(self, node: str) -> Mapping[str, int]:
         """What the pods on a node request together."""

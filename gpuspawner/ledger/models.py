@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["AuditRow", "Base", "Document", "GrantRow", "Instant", "SessionRow", "Words", "clean"]
+__all__ = ["AuditRow", "Base", "CapacityRow", "Document", "GrantRow", "Instant", "SessionRow", "Words", "clean"]
 
 
 def clean(value: Any) -> Any:
@@ -191,4 +191,21 @@ class AuditRow(Base):
         Index("gpuspawner_audit_by_workspace", "workspace", "at", "seq"),
         Index("gpuspawner_audit_by_actor", "actor", "at", "seq"),
         Index("gpuspawner_audit_by_action", "action", "at", "seq"),
+    )
+
+
+class CapacityRow(Base):
+    """:class:`~gpuspawner.ledger.records.CapacityChange`: a row only where the number has changed."""
+
+    __tablename__ = "gpuspawner_capacity"
+
+    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    hub: Mapped[str]
+    at: Mapped[datetime]
+    gpu_class: Mapped[str]
+    total: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = (
+        CheckConstraint("total >= 0", "total"),
+        Index("gpuspawner_capacity_by_class", "hub", "gpu_class", "at"),
     )

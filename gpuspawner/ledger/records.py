@@ -15,7 +15,9 @@ __all__ = [
     "Action",
     "AuditEntry",
     "AuditFilter",
+    "CapacityChange",
     "Charge",
+    "GPURun",
     "Grant",
     "GrantFilter",
     "Page",
@@ -219,6 +221,25 @@ class GrantFilter:
     at: datetime | None = None
     seen_in: frozenset[str] | None = None
     seen_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityChange:
+    """From ``at`` on a hub's cluster had so many GPUs of a class on nodes that take launches, until the next change."""
+
+    at: datetime
+    gpu_class: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class GPURun:
+    """GPUs of a class that a session had from ``started`` to ``ended`` (None: it runs still)."""
+
+    gpu_class: str
+    gpus: int
+    started: datetime
+    ended: datetime | None
 
 
 UsedBy = Literal["user", "workspace", "profile", "gpu_class", "hub"]

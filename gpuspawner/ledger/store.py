@@ -2,7 +2,7 @@
 
 import logging
 from asyncio import get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -11,13 +11,15 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from gpuspawner.ledger import rows, search
+from gpuspawner.ledger import capacity, rows, search
 from gpuspawner.ledger.database import Database, Versions
 from gpuspawner.ledger.errors import StoreUnavailableError, UnknownSessionError, WrongVersionError
 from gpuspawner.ledger.records import (
     AuditEntry,
     AuditFilter,
+    CapacityChange,
     Charge,
+    GPURun,
     Grant,
     GrantFilter,
     Page,
@@ -198,6 +200,19 @@ class Store:
         """A page of the entries of a filter, the newest first; as :meth:`sessions`."""
         mine = replace(where, hub=where.hub or self.hub)
         return await self._read(lambda connection: search.audit(connection, mine, after, limit))
+
+    async def note_capacity(self, at: datetime, totals: Mapping[str, int]) -> int:
+        """Note how many GPUs of each class there are from now on; returns of how many classes that is news."""
+        return await self._write(lambda connection: capacity.note(connection, self.hub, at, totals))
+
+    async def capacity(self, since: datetime, until: datetime) -> tuple[list[CapacityChange], list[GPURun]]:
+        """What this hub's cluster had, in the order of the changes, and what its sessions had of it in a period."""
+
+        def read(connection: Connection) -> tuple[list[CapacityChange], list[GPURun]]:
+            changes = capacity.changes(connection, self.hub, since, until)
+            return changes, capacity.gpu_runs(connection, self.hub, since, until)
+
+        return await self._read(read)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         return await self._on(self._writer, lambda: self._do(self.database.write, work))

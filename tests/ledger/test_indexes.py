@@ -6,7 +6,7 @@ import pytest
 from recorded import HOUR, NOON, UNIT, denial, session
 from sqlalchemy import event, text
 
-from gpuspawner.ledger import rows
+from gpuspawner.ledger import capacity, rows
 from gpuspawner.ledger.database import Database
 from gpuspawner.ledger.records import AuditFilter, SessionFilter
 from gpuspawner.ledger.store import Store
@@ -65,6 +65,9 @@ QUERIES = {
     ),
     "use of a workspace by day": lambda store: store.usage_between(
         SessionFilter(workspace="space7"), [LATE, LATE + HOUR], by="gpu_class"
+    ),
+    "GPUs in use in a period": lambda store: store._read(
+        lambda connection: capacity.gpu_runs(connection, "hub", LATE + capacity.LONGEST_RUN, LATE + timedelta(days=99))
     ),
     "grants": lambda store: store.grants(at=NOON),
     "grants to a member": lambda store: store.grants(workspace="space7", user="user7"),

@@ -70,6 +70,9 @@ PURE = [
     "reports.spreadsheet",
     "reports.balances",
     "reports.catalog",
+    "reports.audit",
+    "reports.configuration",
+    "reports.effective_limits",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.
 PURE_IMPORTS = {
