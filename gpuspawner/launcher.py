@@ -18,7 +18,7 @@ from gpuspawner.bookkeeping.capacity_log import CapacityLog
 from gpuspawner.bookkeeping.openings import Openings
 from gpuspawner.bookkeeping.runs import carry, refusal_of
 from gpuspawner.budgets.accounts import Accounts
-from gpuspawner.catalog import uses_devices
+from gpuspawner.catalog import GPUClass, uses_devices
 from gpuspawner.cluster.client import ApiError, Client, Connection, UnreachableError
 from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
@@ -213,6 +213,10 @@ class Launcher:
             choices=self.availability(self.settings, workspaces),
             expected=self._room.expected,
         )
+
+    def expected(self, gpu_class: GPUClass, gpus: int) -> Outlook | None:
+        """What a launch that asks for so many GPUs of a class now can expect."""
+        return self._room.expected(gpu_class, gpus)
 
     def outlook(self, user: str, server: str) -> Outlook | None:
         """What a launch that waits for a GPU can expect; None where it waits for none, or nodes are not known."""

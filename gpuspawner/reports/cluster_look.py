@@ -1,14 +1,13 @@
 """What a cluster has, now, for every profile and GPU class of a configuration, and what of it will never do."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gpuspawner.admission import Availability, State
-from gpuspawner.catalog import GPUClass
 from gpuspawner.cluster.outlook import about
 from gpuspawner.cluster.partial_cards import partial_cards
-from gpuspawner.cluster.prospects import Choice, Prospects
+from gpuspawner.cluster.prospects import Choice, Estimate, Prospects
 from gpuspawner.cluster.view import View
 from gpuspawner.config import Settings
 
@@ -39,8 +38,8 @@ class ClusterLook:
         }
 
 
-def look(settings: Settings, view: View, expected: Callable[[GPUClass, int], float | None]) -> ClusterLook:
-    """Look at a view that has been read; ``expected`` are the seconds until so many GPUs of a class are free."""
+def look(settings: Settings, view: View, expected: Estimate) -> ClusterLook:
+    """Look at a view that has been read; ``expected`` says when so many GPUs of a class are free."""
     prospects = Prospects(settings)
     answers = prospects.of(view.inventory, expected)
     return ClusterLook(

@@ -47,18 +47,20 @@ async def test_a_launch_that_its_member_cancels_stays_cancelled() -> None:
         await task
 
 
-def test_the_queue_tells_who_waits_for_what_since_when_and_why() -> None:
+async def test_the_queue_tells_who_waits_for_what_since_when_and_why() -> None:
     launches, heard = UnderWays(), list[Progress]()
     outlooks = {"grace": Outlook(1, 0, MONDAY + timedelta(hours=1), 3600), "ada": Outlook(0)}
     now = MONDAY + timedelta(minutes=2)
+    asked = {
+        "ada": {"workspace": "lab", "gpu_class": ["medium", "small"], "gpus": 2},
+        "grace": {"gpu_class": "small"},
+        "eve": {"profile": "minimal"},
+    }
+    ada, grace, eve = (ask(HUB, options, user=user) for user, options in asked.items())
     with (
-        launches.launching(
-            ask(HUB, {"workspace": "lab", "gpu_class": ["medium", "small"], "gpus": 2}), MONDAY, heard.append
-        ) as first,
-        launches.launching(
-            ask(HUB, {"gpu_class": "small"}, user="grace"), MONDAY + timedelta(minutes=1), heard.append
-        ) as second,
-        launches.launching(ask(HUB, {"profile": "minimal"}, user="eve"), MONDAY, heard.append) as third,
+        launches.launching(ada, MONDAY, heard.append) as first,
+        launches.launching(grace, MONDAY + timedelta(minutes=1), heard.append) as second,
+        launches.launching(eve, MONDAY, heard.append) as third,
     ):
         first.tell(Progress(Phase.WAITING, "All 4 are taken.", 10))
         second.tell(Progress(Phase.WAITING, "1 launch is ahead of you.", 10))
@@ -73,5 +75,5 @@ def test_the_queue_tells_who_waits_for_what_since_when_and_why() -> None:
         assert [line.asks for line in lines] == ["2 × Medium, then Small, 16 GB", "1 × Small, 16 GB", "no GPU"]
         assert lines[1].as_json()["by"] == "2026-11-23T11:00:00-08:00"
         assert queue(launches, HUB, lambda user, server: None, now, workspaces=["nowhere"]) == ()
-    assert [step.message for step in heard][0] == "All 4 are taken."
+    assert heard[0].message == "All 4 are taken."
     assert queue(launches, HUB, lambda user, server: None, now) == ()
