@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpuspawner import notebook
 from gpuspawner.cli.children import Child
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.cli.ports import check_free, free_ports
@@ -237,6 +238,12 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])}
 
 
+def _extension() -> dict[str, str]:
+    """Where Jupyter finds the extension of the notebook server in a checkout; of a wheel it finds it by itself."""
+    folder, names = str(Path(notebook.__file__).parent), ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH")
+    return {name: os.pathsep.join([folder, *filter(None, [os.environ.get(name)])]) for name in names}
+
+
 def _engine(layout: Layout, nodes: str) -> Child:
     return Child(
         "the engine",
@@ -246,7 +253,7 @@ def _engine(layout: Layout, nodes: str) -> Child:
         ],
         layout.logs / "engine.log",
         layout.engine,
-        _environment(),
+        _environment() | _extension(),
         patience=30,
     )
 

@@ -258,7 +258,8 @@ class Engine:
         folder.mkdir(exist_ok=True)
         config = {"ServerApp": {"allow_root": True}}
         (folder / "jupyter_server_config.json").write_text(json.dumps(config), encoding="utf-8")
-        return {"JUPYTER_CONFIG_PATH": str(folder)}
+        others = os.environ.get("JUPYTER_CONFIG_PATH")
+        return {"JUPYTER_CONFIG_PATH": f"{folder}{os.pathsep}{others}" if others else str(folder)}
 
     def _furnish(self, devices: DeviceManager) -> None:
         now = timestamp(datetime.now(UTC))

@@ -1,36 +1,87 @@
-"""The memory in use on the GPUs of this container, by NVML."""
+"""The GPUs of this container, by NVML: the memory in use on each, and how busy it is."""
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["gpu_memory"]
+__all__ = ["Gpu", "gpu_memory", "gpus"]
 
 _SHARED_BY = "CUDA_MPS_PIPE_DIRECTORY"
 
 
-def gpu_memory(environment: Mapping[str, str] = os.environ) -> int | None:
-    """Bytes in use on the GPU of this container that has most in use; None where that is not known.
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU or MIG device as it is now: bytes in use and in all, and the part of the last second it was busy.
+
+    What the driver has reserved for itself does not count as in use: with ECC that alone is hundreds of MiB. ``load``
+    is None where the driver does not tell it, as for MIG devices.
+    """
+
+    name: str
+    used: int
+    total: int
+    load: float | None
+
+
+def gpus(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
+    """The GPUs of this container; none where nothing is known of them.
 
     It is not known without ``nvidia-ml-py``, without driver or GPU, and under MPS, where the memory of others shows
-    too. What the driver has reserved for itself does not count: with ECC that alone is hundreds of MiB.
+    too.
     """
-    if environment.get(_SHARED_BY):
-        return None
+    with _driver(environment) as nvml:
+        if nvml is None:
+            return []
+        try:
+            return [_read(nvml, handle) for handle in _mine(nvml, environment)]
+        except nvml.NVMLError:
+            return []
+
+
+def gpu_memory(environment: Mapping[str, str] = os.environ) -> int | None:
+    """Bytes in use on the GPU of this container that has most in use; None where :func:`gpus` knows none."""
+    with _driver(environment) as nvml:
+        if nvml is None:
+            return None
+        try:
+            return max((int(_memory(nvml, handle).used) for handle in _mine(nvml, environment)), default=None)
+        except nvml.NVMLError:
+            return None
+
+
+@contextmanager
+def _driver(environment: Mapping[str, str]) -> Iterator[Any]:
+    """NVIDIA's library, ready to be asked; None where there is none, or its answers are not this container's."""
     try:
         import pynvml
     except ImportError:
-        return None
+        pynvml = None
+    if pynvml is None or environment.get(_SHARED_BY):
+        yield None
+        return
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return None
+        yield None
+        return
     try:
-        return max((_used(pynvml, handle) for handle in _mine(pynvml, environment)), default=None)
-    except pynvml.NVMLError:
-        return None
+        yield pynvml
     finally:
         pynvml.nvmlShutdown()
+
+
+def _read(nvml: Any, handle: Any) -> Gpu:
+    memory = _memory(nvml, handle)
+    return Gpu(_text(nvml.nvmlDeviceGetName(handle)), int(memory.used), int(memory.total), _load(nvml, handle))
+
+
+def _load(nvml: Any, handle: Any) -> float | None:
+    try:
+        return int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
+    except nvml.NVMLError:
+        return None
 
 
 def _mine(nvml: Any, environment: Mapping[str, str]) -> Iterator[Any]:
@@ -62,13 +113,16 @@ def _devices(nvml: Any, card: Any) -> Iterator[Any]:
             continue
 
 
-def _used(nvml: Any, handle: Any) -> int:
+def _memory(nvml: Any, handle: Any) -> Any:
     try:
-        return int(nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2).used)
+        return nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     except nvml.NVMLError_FunctionNotFound:  # drivers before 510
-        return int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+        return nvml.nvmlDeviceGetMemoryInfo(handle)
 
 
 def _uuid(nvml: Any, handle: Any) -> str:
-    uuid = nvml.nvmlDeviceGetUUID(handle)
-    return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
+    return _text(nvml.nvmlDeviceGetUUID(handle))
+
+
+def _text(found: bytes | str) -> str:
+    return found.decode() if isinstance(found, bytes) else str(found)

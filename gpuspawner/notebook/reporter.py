@@ -14,6 +14,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from gpuspawner.notebook.cpu import CPUMeter
 from gpuspawner.notebook.gpu import gpu_memory
+from gpuspawner.notebook.hub import client_context
 
 __all__ = ["EVERY", "URL", "Reporter"]
 
@@ -56,16 +57,13 @@ class Reporter:
         url, token = environment.get(URL), environment.get("JUPYTERHUB_API_TOKEN")
         if not url or not token:
             return None
-        files = [environment.get(f"JUPYTERHUB_SSL_{name}") for name in ("CLIENT_CA", "CERTFILE", "KEYFILE")]
-        context = None
-        if files[1]:
-            context = ssl.create_default_context(cafile=files[0])
-            context.load_cert_chain(files[1], files[2])
         try:
             every = max(1.0, float(environment.get(EVERY) or 60))
         except ValueError:
             every = 60.0
-        return cls(environment.get("JUPYTERHUB_SERVER_NAME", ""), every, _poster(url, token, context))
+        return cls(
+            environment.get("JUPYTERHUB_SERVER_NAME", ""), every, _poster(url, token, client_context(environment))
+        )
 
     async def run(self) -> None:
         """Measure and report until the server ends."""

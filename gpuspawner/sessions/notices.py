@@ -68,6 +68,7 @@ class Notice:
             "kind": self.kind,
             "user": self.user,
             "server": self.server,
+            "about": self.about,
             "at": self.at.isoformat(timespec="seconds"),
             "level": str(self.level),
             "sentence": self.sentence,

@@ -12,13 +12,14 @@ MIB = 2**20
 
 @dataclass
 class Card:
-    """A card, or with ``slices`` one that is cut into MIG devices; MiB."""
+    """A card, or with ``slices`` one that is cut into MIG devices; MiB, and per cent of ``load`` where it tells it."""
 
     uuid: str = "GPU-aaaa"
     used: int = 0
     reserved: int = 600
     total: int = 81920
     slices: Sequence["Card | None"] = ()
+    load: int | None = None
 
 
 @dataclass
@@ -79,6 +80,19 @@ def _uuid(driver: Driver, handle: Any, into: Any, length: Any) -> int:
     return 0
 
 
+def _name(driver: Driver, handle: Any, into: Any, length: Any) -> int:
+    into.value = f"Card {_card(handle).uuid}".encode()
+    return 0
+
+
+def _utilization(driver: Driver, handle: Any, into: Any) -> int:
+    load = _card(handle).load
+    if load is None:
+        return int(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    into._obj.gpu = load
+    return 0
+
+
 def _memory(driver: Driver, handle: Any, into: Any) -> int:
     card = _card(handle)
     into._obj.total, into._obj.used = card.total * MIB, (card.used + card.reserved) * MIB
@@ -109,6 +123,8 @@ _ANSWERS: dict[str, Callable[..., int]] = {
     "nvmlDeviceGetMaxMigDeviceCount": _most_slices,
     "nvmlDeviceGetMigDeviceHandleByIndex": _slice,
     "nvmlDeviceGetUUID": _uuid,
+    "nvmlDeviceGetName": _name,
+    "nvmlDeviceGetUtilizationRates": _utilization,
     "nvmlDeviceGetMemoryInfo": _memory,
     "nvmlDeviceGetMemoryInfo_v2": _memory_v2,
 }

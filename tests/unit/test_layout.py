@@ -142,7 +142,7 @@ def test_what_is_known_of_use_knows_no_jupyterhub(name: str) -> None:
 @pytest.mark.parametrize("name", inside("notebook"))
 def test_the_extension_of_notebook_servers_needs_nothing_that_images_do_not_have(name: str) -> None:
     assert not rooms(name)
-    assert outside(name) <= sys.stdlib_module_names | {"tornado", "pynvml"}
+    assert outside(name) <= sys.stdlib_module_names | {"tornado", "pynvml", "jupyter_server"}
 
 
 @pytest.mark.parametrize("name", inside("ledger"))

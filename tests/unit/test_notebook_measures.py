@@ -10,7 +10,7 @@ import pytest
 from fake_driver import MIB, Card, Driver, install
 
 from gpuspawner.notebook.cpu import CPUMeter, cgroup_seconds, process_seconds
-from gpuspawner.notebook.gpu import gpu_memory
+from gpuspawner.notebook.gpu import Gpu, gpu_memory, gpus
 
 
 def test_what_the_driver_reserves_for_itself_is_not_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +38,18 @@ def test_of_a_card_in_slices_the_server_s_slices_count(monkeypatch: pytest.Monke
     assert gpu_memory({"NVIDIA_VISIBLE_DEVICES": "GPU-a"}) == 70 * MIB
 
 
+def test_of_each_gpu_its_memory_and_its_load_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = install(monkeypatch, Driver([Card("GPU-a", 4096, total=15360, load=45), Card("GPU-b", 17, total=15360)]))
+    assert gpus({}) == [
+        Gpu("Card GPU-a", 4096 * MIB, 15360 * MIB, 0.45),
+        Gpu("Card GPU-b", 17 * MIB, 15360 * MIB, None),
+    ]
+    assert [gpu.name for gpu in gpus({"NVIDIA_VISIBLE_DEVICES": "GPU-b"})] == ["Card GPU-b"]
+    assert driver.initialized == 0
+    driver.broken = pynvml.NVML_ERROR_GPU_IS_LOST
+    assert gpus({}) == []
+
+
 def test_an_old_driver_tells_too_much_rather_than_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Driver([Card(used=4, reserved=30)], old=True))
     assert gpu_memory({}) == 34 * MIB
@@ -46,6 +58,7 @@ def test_an_old_driver_tells_too_much_rather_than_too_little(monkeypatch: pytest
 def test_under_mps_nobody_can_tell_whose_memory_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Driver([Card(used=4)]))
     assert gpu_memory({"CUDA_MPS_PIPE_DIRECTORY": "/tmp/nvidia-mps"}) is None
+    assert gpus({"CUDA_MPS_PIPE_DIRECTORY": "/tmp/nvidia-mps"}) == []
 
 
 @pytest.mark.parametrize("trouble", [pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_NO_PERMISSION])

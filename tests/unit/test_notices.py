@@ -153,6 +153,7 @@ def test_a_notice_is_json_for_programs() -> None:
         "kind": "ends-soon",
         "user": "ada",
         "server": "",
+        "about": "",
         "at": "2026-11-21T12:00:00+00:00",
         "level": "danger",
         "sentence": "It ends.",

@@ -18,7 +18,10 @@ __all__ = ["MARKER", "ContainerProcess", "Sink", "StartError", "clean_environmen
 MARKER = "GPUSPAWNER_CONTAINER"
 """Variable by which every descendant of a container's process is found again: ENGINE/POD-UID/CONTAINER/RUN."""
 
-_PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PASSED_ON = (
+    *("LANG", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("LD_LIBRARY_PATH", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -109,7 +109,8 @@ class Notice(Answer):
     id: str
     kind: str = Field(description="`ends-soon`, `extended`, `ended`, `budget`, `idle`, `grant` ...")
     user: str
-    server: str
+    server: str = Field(description="Empty for the default server, and where it concerns none.")
+    about: str = Field(description="What else it concerns, such as a workspace.")
     at: AwareDatetime
     level: Level
     sentence: str
