@@ -6,19 +6,22 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster import IMAGES, SECTION, section
 from launching import launch
-from playwright.async_api import Browser, BrowserContext
-from running_hub import RunningHub
+from running_hub import Person, RunningHub
 from traitlets.config import Config
 
 from gpuspawner import configure, with_workspaces
 from gpuspawner.budgets.pricing import MICRO
 from gpuspawner.ledger.records import Grant, Session, new_id
 from gpuspawner.ledger.store import Store
+from gpuspawner.local.apiserver.events import record_event
 from gpuspawner.local.engine import Engine
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, BrowserContext
 
 MARKUP = "</script><img src=x onerror=alert(1)>"
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -75,16 +78,18 @@ class FullHub:
     def __init__(self, hub: RunningHub, engine: Engine) -> None:
         self.hub = hub
         self.engine = engine
+        self._people: dict[str, Person] = {}
 
     def url(self, path: str) -> str:
         """A page's address; ``path`` is below ``/hub/``."""
         return f"{self.hub.url}{path}"
 
-    async def visitor(self, browser: Browser, name: str, **how: Any) -> BrowserContext:
+    async def visitor(self, browser: "Browser", name: str, **how: Any) -> "BrowserContext":
         """A browser in which somebody has logged in; nobody where the name is empty."""
         context = await browser.new_context(**how)
         if name:
-            person = await self.hub.login(name, "x")
+            person = self._people.get(name) or await self.hub.login(name, "x")
+            self._people[name] = person
             cookies = [
                 {"name": one.key, "value": one.value, "domain": "127.0.0.1", "path": one["path"] or "/"}
                 for one in person.session.cookie_jar
@@ -147,17 +152,29 @@ async def full_hub(folder: Path, **changes: Any) -> AsyncIterator[FullHub]:
 
 
 async def _wait_in_vain(full: FullHub, user: str) -> None:
-    """A server for which no GPU is free."""
+    """A server for which no GPU is free, and an event of its pod that wants to be markup."""
     options = {"workspace": "cse151a", "profile": "pytorch", "gpu_class": "medium", "gpus": 2}
     answer = await full.hub.api("POST", f"users/{user}/servers/waiting", json=options)
     assert answer.status == 202, await answer.text()
+    async with asyncio.timeout(30):
+        while not (pods := _pods(full.engine, user, "waiting")):  # noqa: ASYNC110 - in the engine's store
+            await asyncio.sleep(0.05)
+    record_event(full.engine.store, pods[0], "Warning", "FailedScheduling", MARKUP, "default-scheduler")
+
+
+def _pods(engine: Engine, user: str, server: str) -> list[dict[str, Any]]:
+    def is_it(pod: dict[str, Any]) -> bool:
+        said = pod["metadata"].get("annotations", {})
+        return bool(said.get("hub.jupyter.org/username") == user and said.get("hub.jupyter.org/servername") == server)
+
+    return [pod for pod in engine.store.list("pods", "default")[0] if is_it(pod)]
 
 
 async def _give_up(hub: RunningHub, user: str) -> None:
     """Cancel what waits, and see its pod go, before hub and cluster end."""
     await hub.api("DELETE", f"users/{user}/servers/waiting")
     async with asyncio.timeout(30):
-        while hub.user(user).spawners["waiting"].active:  # noqa: ASYNC110 - in JupyterHub's objects
+        while "waiting" in (mine := hub.user(user).spawners) and mine["waiting"].active:  # noqa: ASYNC110 - in JupyterHub's objects
             await asyncio.sleep(0.05)
 
 
