@@ -24,6 +24,7 @@ from gpuspawner.cluster.deadlines import TooSlowError
 from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
 from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndError, plain
+from gpuspawner.cluster.gpus import GPUsByClass
 from gpuspawner.cluster.outlook import Outlook
 from gpuspawner.cluster.prospects import Choice, Prospects, tolerations_of
 from gpuspawner.cluster.pulls import Pulls
@@ -149,6 +150,7 @@ class Launcher:
         self._exits: Recent[Key, int] = Recent()
         self._causes: Recent[Key, PodError] = Recent()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.gpus = GPUsByClass(self.view, settings, self._clock)
         self.live = LiveAvailability(self.availability_report)
         """What is free and what is held, for everybody who looks at it."""
         self.view.inventory.changed = self.holds.changed = self.live.changed

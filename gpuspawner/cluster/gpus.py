@@ -1,7 +1,8 @@
 """The GPUs of a class node by node, who waits for one, and when those that run give theirs back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from gpuspawner.admission import Held
@@ -15,8 +16,11 @@ from .outlook import Ask, Session, free_ahead
 from .records import NodeRecord, PodRecord
 from .view import View
 
-__all__ = ["NodeGPUs", "NodeState", "gpus_by_node", "gpus_free_ahead", "waiting_for"]
+__all__ = ["AHEAD", "ClassGPUs", "GPUsByClass", "NodeGPUs", "NodeState", "gpus_by_node", "waiting_for"]
 
+AHEAD = 12 * 3600.0
+"""Seconds that the forecast looks ahead."""
+_MINUTE = 60
 _NO_NODE = ""
 
 
@@ -51,6 +55,20 @@ class NodeGPUs:
         return max(0, self.total - self.used) if self.state is NodeState.OPEN else 0
 
 
+@dataclass(frozen=True, slots=True)
+class ClassGPUs:
+    """The GPUs of one class: node by node; how many are free from when on (epoch seconds) over the next hours, if
+    nobody else comes or extends; and how many launches of this hub wait for one.
+
+    In the forecast servers give theirs back at their ends, and launches that wait take theirs in their order; GPUs of
+    pods that end at no known time stay taken.
+    """
+
+    nodes: tuple[NodeGPUs, ...]
+    ahead: tuple[tuple[float, int], ...]
+    waiting: int
+
+
 def gpus_by_node(inventory: Inventory, gpu_class: GPUClass) -> tuple[NodeGPUs, ...]:
     """Every node that has GPUs of a class, and devices that are on no node; by product and name.
 
@@ -76,28 +94,64 @@ def waiting_for(view: View, settings: Settings) -> list[tuple[PodRecord, Held]]:
     return sorted(found, key=lambda one: one[0].created_at)
 
 
-def gpus_free_ahead(
-    view: View, settings: Settings, gpu_class: GPUClass, now: float, until: float
-) -> list[tuple[float, int]]:
-    """How many GPUs of a class are free from when on (epoch seconds), until a time, if nobody else comes or extends.
+class GPUsByClass:
+    """One for the hub: the GPUs of all classes, worked out once for all who look, in one pass over the pods.
 
-    Servers give theirs back at their ends; launches that wait take theirs in their order. GPUs of pods that end at no
-    known time stay taken.
+    ``clock`` says now; a forecast is made anew when pods, nodes or devices change, and each minute.
     """
-    inventory = view.inventory
-    nodes = {one.node: one for one in gpus_by_node(inventory, gpu_class) if one.state is NodeState.OPEN}
-    free = {name: one.free for name, one in nodes.items()}
-    sessions = [
-        Session(pod.node, taken, _end(pod, now))
-        for pod in view.all_pods()
-        if pod.node in nodes and not pod.ended and (taken := _takes(pod, gpu_class, inventory))
-    ]
-    queue = [
-        Ask(held.gpus, granted_runtime(pod.annotations, pod.runtime), nodes)
-        for pod, held in waiting_for(view, settings)
-        if gpu_class.name in held.gpu_classes and held.gpus
-    ]
-    return free_ahead(free, sessions, queue, now, until)
+
+    def __init__(self, view: View, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._view = view
+        self._settings = settings
+        self._clock = clock
+        self._key: tuple[int, int] | None = None
+        self._known: Mapping[str, ClassGPUs] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many launches of this hub wait for a GPU, of whichever class."""
+        return sum(held.gpus > 0 for _, held in waiting_for(self._view, self._settings))
+
+    def now(self) -> Mapping[str, ClassGPUs]:
+        """By the name of the class, in the order of the configuration."""
+        now = self._clock().timestamp()
+        key = (self._view.inventory.version, int(now // _MINUTE))
+        if key != self._key:
+            self._key, self._known = key, self._work_out(now)
+        return self._known
+
+    def _work_out(self, now: float) -> Mapping[str, ClassGPUs]:
+        inventory, classes = self._view.inventory, self._settings.catalog.gpu_classes
+        nodes = {name: gpus_by_node(inventory, gpu_class) for name, gpu_class in classes.items()}
+        taken = self._taken(nodes, now)
+        queue = waiting_for(self._view, self._settings)
+        found = {}
+        for name in classes:
+            free = {one.node: one.free for one in nodes[name] if one.state is NodeState.OPEN}
+            waiting = [(pod, held) for pod, held in queue if name in held.gpu_classes and held.gpus]
+            asks = [Ask(held.gpus, granted_runtime(pod.annotations, pod.runtime), free) for pod, held in waiting]
+            ahead = free_ahead(free, taken[name], asks, now, now + AHEAD)
+            found[name] = ClassGPUs(nodes[name], tuple(ahead), len(waiting))
+        return found
+
+    def _taken(self, nodes: Mapping[str, Sequence[NodeGPUs]], now: float) -> Mapping[str, list[Session]]:
+        """Who holds GPUs of which class until when, on nodes that take servers."""
+        inventory, catalog = self._view.inventory, self._settings.catalog
+        here: dict[str, list[tuple[str, Offer]]] = {}
+        for name, found in nodes.items():
+            for one in found:
+                node = inventory.nodes.get(one.node)
+                if node is not None and one.state is NodeState.OPEN:
+                    offers = catalog.gpu_classes[name].accepts
+                    here.setdefault(one.node, []).extend((name, offer) for offer in offers if _may_be(offer, node))
+        taken: dict[str, list[Session]] = {name: [] for name in nodes}
+        for pod in self._view.all_pods():
+            if pod.ended or pod.node not in here:
+                continue
+            amounts = {name: count for name, offer in here[pod.node] if (count := _takes(pod, offer, inventory))}
+            for name, count in amounts.items():
+                taken[name].append(Session(pod.node, count, _end(pod, now)))
+        return taken
 
 
 def _stock(inventory: Inventory, offer: Offer) -> Iterator[tuple[str, int, int, str]]:
@@ -130,15 +184,16 @@ def _state(node: NodeRecord | None) -> tuple[NodeState, str]:
     return NodeState.RESERVED, next((str(taint) for taint in node.taints if taint.repels), "")
 
 
-def _takes(pod: PodRecord, gpu_class: GPUClass, inventory: Inventory) -> int:
-    """How many GPUs of a class a pod on a node takes."""
-    labels = inventory.nodes[pod.node].labels
-    resources = {offer.resource for offer in gpu_class.accepts if offer.matches(labels)}
-    by_resource = sum(pod.requests.get(resource, 0) for resource in resources if resource)
-    if by_resource or not pod.claims:
-        return by_resource
+def _may_be(offer: Offer, node: NodeRecord) -> bool:
+    return bool(offer.device_class) or offer.matches(node.labels)
+
+
+def _takes(pod: PodRecord, offer: Offer, inventory: Inventory) -> int:
+    """How many GPUs of an offer a pod on one of its nodes takes."""
+    if offer.resource:
+        return pod.requests.get(offer.resource, 0)
     devices = inventory.devices
-    landed = any(devices.landed_on(pod.namespace, pod.claims, offer) for offer in gpu_class.accepts)
+    landed = bool(pod.claims) and devices.landed_on(pod.namespace, pod.claims, offer)
     return devices.asked(pod.namespace, pod.claims) if landed else 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from gpuspawner.web.api import api_handlers
 from gpuspawner.web.costs import CostPage
 from gpuspawner.web.navigation import navigation
+from gpuspawner.web.pages.status import StatusPage
 from gpuspawner.web.pages.usage import UsagePage
 from gpuspawner.web.policy import POLICY, form_action
 from gpuspawner.web.said import take_said
@@ -27,6 +28,7 @@ def handlers() -> list[tuple[Any, ...]]:
         (r"/gpuspawner/sessions/(?P<user_name>[^/]+)(?:/(?P<server_name>[^/]*))?/extend", ExtendPage),
         (r"/gpuspawner/cost", CostPage),
         (r"/gpuspawner/usage", UsagePage),
+        (r"/gpuspawner/status", StatusPage),
         *api_handlers(),
     ]
 

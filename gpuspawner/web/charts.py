@@ -12,7 +12,7 @@ __all__ = ["BAR_HEIGHT", "Chart", "Column", "Series", "Steps", "colours", "stack
 
 BAR_HEIGHT = 168
 """Pixels from the base line to the top of the scale."""
-_TOP = 12
+_TOP, _BELOW = 12, 24
 _COLOURS = 8
 _GRID = 4
 _LABELS = 5
@@ -133,7 +133,7 @@ class Chart:
     hovers: Sequence[Hover]
     table: Table
     lines: Sequence[Line] = ()
-    height: int = _TOP + BAR_HEIGHT + 24
+    height: int = _TOP + BAR_HEIGHT + _BELOW
     base: int = _TOP + BAR_HEIGHT
     dashed: Sequence[int] = ()
 
@@ -194,22 +194,26 @@ def step_lines(
     tick: Callable[[datetime], str],
     ticks: Sequence[datetime],
     top: float = 0,
+    whole: bool = False,
+    height: int = BAR_HEIGHT,
+    scale_label: Say | None = None,
     first: str = "From",
     summary: str = "",
 ) -> Chart:
     """Values over time, each as a line of steps from ``since`` to ``until``.
 
-    ``ticks`` are the times with a label below, which ``tick`` tells; the scale reaches to ``top`` at least.
+    ``ticks`` are the times with a label below, which ``tick`` tells; the scale reaches to ``top`` at least, in
+    ``whole`` numbers where the values are, over ``height`` pixels; ``scale_label`` tells its values instead of ``say``.
     """
     highest = max((value for one in steps for _, value in one.changes), default=0)
-    scaled = scale(max(highest, top))
+    scaled = scale(max(highest, top), whole=whole)
     length = (until - since).total_seconds() or 1
 
     def across(moment: datetime) -> float:
         return min(100.0, max(0.0, (moment - since).total_seconds() / length * 100))
 
     def down(value: float) -> float:
-        return round(_TOP + BAR_HEIGHT * (1 - value / scaled[-1]), 2)
+        return round(_TOP + height * (1 - value / scaled[-1]), 2)
 
     marks: list[Mark] = []
     lines: list[Line] = []
@@ -221,7 +225,7 @@ def step_lines(
             x1, x2, y, colour = percent(across(time)), percent(across(end)), down(value), one.series.colour
             if one.filled and value > 0:
                 wide = percent(across(end) - across(time))
-                marks.append(Mark(x1, y, wide, round(_TOP + BAR_HEIGHT - y, 2), colour, wash=True))
+                marks.append(Mark(x1, y, wide, round(_TOP + height - y, 2), colour, wash=True))
             if before is not None and before != value:
                 lines.append(Line(x1, down(before), x1, y, colour, one.dashed))
             lines.append(Line(x1, y, x2, y, colour, one.dashed))
@@ -239,16 +243,33 @@ def step_lines(
     labels = _labels([(across(time), tick(time)) for time in ticks])
     dashed = [place for place, one in enumerate(steps) if one.dashed]
     series = [one.series for one in steps]
-    return Chart(caption, summary, series, _grid(scaled, say), labels, marks, hovers, table, lines, dashed=dashed)
+    return Chart(
+        caption,
+        summary,
+        series,
+        _grid(scaled, scale_label or say, height),
+        labels,
+        marks,
+        hovers,
+        table,
+        lines,
+        height=_TOP + height + _BELOW,
+        base=_TOP + height,
+        dashed=dashed,
+    )
 
 
-def scale(highest: float) -> list[float]:
-    """Round numbers from 0 to the first one that is not below ``highest``, four steps of them at most."""
+def scale(highest: float, *, whole: bool = False) -> list[float]:
+    """Round numbers from 0 to the first one that is not below ``highest``, four steps of them at most.
+
+    ``whole``: of things that cannot be divided.
+    """
     if highest <= 0:
         return [0.0, 1.0]
-    rough = highest / _GRID
+    rough = max(highest / _GRID, 1 if whole else 0)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= rough * (1 - 1e-9))
+    steps = (power * nice for nice in (1, 2, 2.5, 5, 10) if not whole or (power * nice).is_integer())
+    step = next(step for step in steps if step >= rough * (1 - 1e-9))
     return [round(step * count, 10) for count in range(math.ceil(highest / step - 1e-9) + 1)]
 
 
@@ -264,8 +285,8 @@ def _seen(one: Steps, since: datetime, until: datetime) -> list[tuple[datetime, 
     return [*([(since, begin)] if begin is not None else []), *inside]
 
 
-def _grid(ticks: Sequence[float], say: Say) -> list[GridLine]:
-    return [GridLine(round(_TOP + BAR_HEIGHT * (1 - value / ticks[-1]), 2), say(value)) for value in ticks]
+def _grid(ticks: Sequence[float], say: Say, height: int = BAR_HEIGHT) -> list[GridLine]:
+    return [GridLine(round(_TOP + height * (1 - value / ticks[-1]), 2), say(value)) for value in ticks]
 
 
 def _labels(places: Sequence[tuple[float, str]]) -> list[Label]:

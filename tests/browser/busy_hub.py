@@ -1,8 +1,10 @@
 """A hub on which things happen: three GPU classes on several nodes, workspaces with budgets, a month of sessions."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,9 +121,13 @@ class BusyHub:
         """Start a server, and wait until it runs."""
         assert not await launch(self.hub, user, options, server)
 
-    def cordon(self, node: str) -> None:
-        """As ``kubectl cordon`` does."""
+    async def cordon(self, node: str) -> None:
+        """As ``kubectl cordon`` does; wait until the hub knows."""
         self.engine.store.modify("nodes", None, node, lambda found: found["spec"].update(unschedulable=True))
+        async with asyncio.timeout(20), aclosing(self.launcher.live.listen(())) as news:
+            async for _ in news:
+                if not self.launcher.view.nodes[node].usable:
+                    return
 
 
 def _session(name: str, hub: str, user: str, workspace: str, gpu_class: str, opened: datetime) -> Session:

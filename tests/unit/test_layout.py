@@ -69,6 +69,7 @@ PURE = [
     "reports.causes",
     "reports.spreadsheet",
     "reports.balances",
+    "reports.standing",
     "reports.catalog",
     "reports.audit",
     "reports.configuration",

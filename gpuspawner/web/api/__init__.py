@@ -12,6 +12,7 @@ from gpuspawner.web.api.notices import NoticesHandler
 from gpuspawner.web.api.openapi import DocumentHandler
 from gpuspawner.web.api.operations import Route, pattern_of
 from gpuspawner.web.api.sessions import ExtendHandler, SessionsHandler, StopHandler
+from gpuspawner.web.api.status import StatusHandler
 from gpuspawner.web.api.usage import HistoryHandler, UsageHandler
 from gpuspawner.web.api.version import VersionHandler
 
@@ -25,6 +26,7 @@ ROUTES = (
     Route("/activity", ActivityHandler),
     Route("/availability", AvailabilityHandler),
     Route("/notices", NoticesHandler),
+    Route("/status", StatusHandler),
     Route("/usage", UsageHandler),
     Route("/sessions/history", HistoryHandler),
     Route("/sessions/{user_name}", SessionsHandler),

@@ -106,8 +106,8 @@ class UsagePage(PageHandler):
 def use_chart(use: UseOverDays, by: str, classes: Sequence[str]) -> Chart:
     """Use by day as stacked bars: service units, or hours of GPUs, where those without GPU are left out."""
     colour = {**colours(classes), NO_GPU: 0}
-    names = [name for name in use.titles if name or by == "units"]
     amount = _in_units if by == "units" else _in_hours
+    names = [name for name in use.titles if amount(use.of_class(name))]
     series = [Series(use.titles[name], colour.get(name, 0)) for name in names]
     columns = [
         Column(f"{day:%-d %b}", f"{day:%a %-d %B}", [amount(found.get(name, Use())) for name in names])
@@ -115,8 +115,9 @@ def use_chart(use: UseOverDays, by: str, classes: Sequence[str]) -> Chart:
     ]
     say = _say_units if by == "units" else say_hours
     caption = "Service units by day of launch" if by == "units" else "GPU hours by day of launch"
-    together = _say_units(use.total.units) if by == "units" else say_hours(use.total.gpu_hours)
-    return stacked_bars(caption, series, columns, say, top=1, summary=f"{together} in {_days(len(use.days))}.")
+    most = max(columns, key=lambda column: sum(column.values))
+    summary = f"Most on {most.title}: {say(sum(most.values))}." if any(most.values) else ""
+    return stacked_bars(caption, series, columns, say, top=1, summary=summary)
 
 
 def say_hours(hours: float) -> str:
@@ -154,10 +155,6 @@ def _in_hours(use: Use) -> float:
 
 def _say_units(units: float) -> str:
     return say_units(round(units * MICRO), up=True)
-
-
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count} days"
 
 
 def _periods(chosen: int) -> list[int]:
