@@ -210,8 +210,26 @@ class GPUClass(Schema):
 class App(Schema):
     """A web application inside the notebook server, reached through jupyter-server-proxy."""
 
-    display_name: str
-    port: int = Field(ge=1, le=65535)
+    display_name: str = Field(min_length=1, description="What members read.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="The port it listens on, such as 6006.")
+    path: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9_~-][A-Za-z0-9._~=?&%/-]*)?$",
+        max_length=200,
+        description="Instead of a port, the path below the server at which an extension has it, such as desktop/ or "
+        "lab/tree/README.md.",
+    )
+
+    @model_validator(mode="after")
+    def _port_or_path(self) -> "App":
+        if (self.port is None) is (not self.path):
+            raise ValueError("either a port such as 6006 or a path such as desktop/")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where it is below the server's own URL: ``"proxy/6006/"``."""
+        return self.path or f"proxy/{self.port}/"
 
 
 class Deadlines(Schema):

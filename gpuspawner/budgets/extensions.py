@@ -15,9 +15,9 @@ from gpuspawner.ledger.records import Session
 from gpuspawner.quantity import format_duration, say_units
 from gpuspawner.sessions.lease import SHORTEST_EXTENSION, ExtensionError, Lease
 
-__all__ = ["Extensions", "Held"]
+__all__ = ["Extensions", "Held", "Spending"]
 
-_MINUTE = 60
+_MINUTE, _HOUR = 60, 3600
 _LATER = "Try again in a few minutes; until then the end stays as it was."
 
 
@@ -27,6 +27,15 @@ class Held:
 
     session: str
     before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Micro-units: what a server has cost ``so_far``, costs ``at_most``, and costs in the next hour (``hourly``)."""
+
+    so_far: int = 0
+    at_most: int = 0
+    hourly: int = 0
 
 
 class Extensions:
@@ -42,6 +51,16 @@ class Extensions:
         """Micro-units that so many seconds more cost at most, by the tariff that was approved at the launch."""
         session = carried(pod.annotations)
         return 0 if session is None else self._cost(session, self._classes(pod, session), lease.ends, seconds)
+
+    def spending(self, pod: PodRecord) -> Spending:
+        """What a server has cost and will cost; nothing where no budget pays."""
+        session = carried(pod.annotations)
+        space = self._settings.workspaces.get(session.workspace) if session is not None else None
+        if session is None or space is None or space.budget is None:
+            return Spending()
+        now, accounts = self._clock(), self._books.accounts
+        hourly = self._cost(session, self._classes(pod, session), now, _HOUR)
+        return Spending(accounts.accrued(session.id, now), accounts.held(session.id), hourly)
 
     def affordable(self, pod: PodRecord, lease: Lease, seconds: int) -> int:
         """Of so many seconds those that the budgets cover, in whole minutes where not all."""

@@ -95,7 +95,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "gpu_classes": list(profile.gpu_classes),
         **{key: _range(getattr(profile, key)) for key in ("gpus", "cpu", "memory", "runtime", "wait")},
         "extend_to": profile.extend_to,
-        "apps": [{"title": app.display_name, "port": app.port} for app in profile.apps],
+        "apps": [{"title": app.display_name, "path": app.place} for app in profile.apps],
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gpuspawner.budgets.extensions import Extensions
+from gpuspawner.budgets.extensions import Extensions, Spending
 from gpuspawner.budgets.warnings import BudgetWarnings
 from gpuspawner.cluster.client import ApiError, Client, UnreachableError
 from gpuspawner.cluster.records import PodRecord
@@ -18,6 +18,7 @@ from gpuspawner.companions import namespace_of
 from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
 from gpuspawner.labels import ENDED_BY, ENDS, LAUNCH, PROFILE_LABEL, SERVER, USER, WARNED
+from gpuspawner.limits.usage import Held
 from gpuspawner.pod import held_of, pod_name
 from gpuspawner.sessions.lease import (
     RUNTIME_END,
@@ -161,6 +162,20 @@ class Sessions:
         """Micro-units that so many seconds more cost at most."""
         pod = self._pod(lease.key)
         return 0 if self._extensions is None or pod is None else self._extensions.cost(pod, lease, seconds)
+
+    def spending(self, lease: Lease) -> Spending:
+        """What a server has cost and will cost; nothing where no budget pays."""
+        pod = self._pod(lease.key)
+        return Spending() if self._extensions is None or pod is None else self._extensions.spending(pod)
+
+    def holds(self, lease: Lease) -> Held | None:
+        """What a server has of the cluster, of the GPU classes it might have landed on only the one it did."""
+        pod = self._pod(lease.key)
+        held = held_of(pod.annotations, self.settings) if pod is not None else None
+        if pod is None or held is None:
+            return None
+        landed = self._view.class_of(pod, self.settings.catalog, held.gpu_classes) if held.gpus else None
+        return held if landed is None else replace(held, gpu_classes=(landed,))
 
     def members_changed(self, user: str) -> None:
         """A user has joined or left workspaces, whose running servers may have to end (``leavers``)."""

@@ -47,17 +47,20 @@ def endings_html(user: Any, now: datetime | None = None) -> str:
 def announcements(configured: Mapping[str, Any]) -> dict[str, Callable[[Any], str]]:
     """Template variables ``announcement`` and those of single pages that a site has set, with the endings before them.
 
-    JupyterHub shows them on top of its pages, and calls what is callable with the user of the request.
+    JupyterHub shows them on top of its pages, and calls what is callable with the user of the request. The home page
+    tells the endings itself.
     """
+    home = configured.get("announcement_home", configured.get("announcement"))
     pages = [
         name for name in configured if name.startswith("announcement_") and not name.startswith("announcement_log")
     ]
-    return {name: _before(configured.get(name)) for name in ("announcement", *pages)}
+    found = {name: _before(configured.get(name)) for name in ("announcement", *pages)}
+    return {**found, "announcement_home": _before(home, endings=False)}
 
 
-def _before(theirs: Any) -> Callable[[Any], str]:
+def _before(theirs: Any, *, endings: bool = True) -> Callable[[Any], str]:
     def both(user: Any) -> str:
         said = theirs(user) if callable(theirs) else theirs
-        return endings_html(user) + notices_html(user) + (said if isinstance(said, str) else "")
+        return (endings_html(user) if endings else "") + notices_html(user) + (said if isinstance(said, str) else "")
 
     return both

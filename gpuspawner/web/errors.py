@@ -2,14 +2,24 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 from jinja2 import Environment
 
 from gpuspawner.errors import LaunchError, Remedy
 from gpuspawner.web.options import OPTIONS
 
-__all__ = ["FORM", "buttons_of", "html_of"]
+__all__ = ["FORM", "Button", "buttons_of", "html_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A remedy as a page shows it; ``value`` is what the button posts as ``options``."""
+
+    label: str
+    note: str
+    value: str
+
 
 FORM = "gs-remedies"
 """The id of the form on the same page to which the buttons belong; it has the server's address and the XSRF token."""
@@ -55,9 +65,6 @@ def html_of(error: LaunchError) -> str:
     )
 
 
-def buttons_of(remedies: Iterable[Remedy]) -> list[dict[str, Any]]:
-    """What a page shows of remedies: label and note, and what the button posts."""
-    return [
-        {"label": one.label, "note": one.note, "value": json.dumps(dict(one.options), sort_keys=True)}
-        for one in remedies
-    ]
+def buttons_of(remedies: Iterable[Remedy]) -> list[Button]:
+    """The buttons of remedies."""
+    return [Button(one.label, one.note, json.dumps(dict(one.options), sort_keys=True)) for one in remedies]

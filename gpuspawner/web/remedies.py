@@ -13,12 +13,15 @@ __all__ = ["remedies_for", "situation_of"]
 logger = logging.getLogger(__name__)
 
 
-def situation_of(spawner: Any, *, paid: bool = True) -> Situation:
-    """What a launch of this server depends on now; without ``paid``, or while balances are not known, on no budget."""
+def situation_of(spawner: Any, *, paid: bool = True, server: str | None = None) -> Situation:
+    """What a launch of this server, or of another one (``server``) of its user, depends on now.
+
+    Without ``paid``, or while the balances are not known, no budget is looked at.
+    """
     launcher = spawner.launcher
     return Situation(
         user=spawner.user.name,
-        server=spawner.name,
+        server=spawner.name if server is None else server,
         workspaces=current_workspaces(spawner.user, launcher.now()),
         settings=spawner.settings_of_user,
         now=launcher.now(),
@@ -29,11 +32,11 @@ def situation_of(spawner: Any, *, paid: bool = True) -> Situation:
 
 
 def remedies_for(
-    spawner: Any, error: LaunchError, options: Mapping[str, Any], *, paid: bool = True
+    spawner: Any, error: LaunchError, options: Mapping[str, Any], *, paid: bool = True, server: str | None = None
 ) -> tuple[Remedy, ...]:
-    """What would start instead of a launch of this server with these options."""
+    """What would start instead of a launch with these options; see :func:`situation_of`."""
     try:
-        return remedies_of(error, options, situation_of(spawner, paid=paid))
+        return remedies_of(error, options, situation_of(spawner, paid=paid, server=server))
     except Exception:  # nobody must lose the words of a refusal for want of its buttons
         logger.exception("No remedies for %s of %s/%s", error.code, spawner.user.name, spawner.name)
         return ()

@@ -28,8 +28,9 @@ async def stop(hub: RunningHub, user: str, server: str = "", **options: Any) -> 
     answer = await hub.api("DELETE", where, json=options or None)
     assert answer.status in (202, 204), await answer.text()
     spawner = hub.user(user).spawners.get(server)
-    if spawner is not None and spawner._stop_future:
-        await asyncio.wait({spawner._stop_future})
+    stopping = getattr(spawner, "_stop_future", None)
+    if stopping:
+        await asyncio.wait({stopping})
 
 
 async def environment(hub: RunningHub, user: str, server: str = "") -> dict[str, str]:

@@ -145,9 +145,9 @@ async def test_an_extension_that_kubernetes_does_not_take_gives_its_hold_back(
 async def test_the_page_shows_what_an_extension_costs_and_offers_only_what_is_covered(start: Any) -> None:
     hub, _ = await start(budget={"per_member": 2.5})
     shown = await page(await hub.login("ada", "x"))
-    assert ">30 min (0.5 SU)<" in shown
-    assert ">1 h (1 SU)<" in shown
-    assert ">1 h 30 min, the longest (1.5 SU)<" in shown
+    assert "Extend by 30 min (0.5 SU)" in shown
+    assert "Extend by 1 h (1 SU)" in shown
+    assert "Extend by 1 h 30 min (the longest, 1.5 SU)" in shown
     assert ">2 h" not in shown
 
 
@@ -180,7 +180,7 @@ async def test_a_server_whose_budget_pays_for_less_than_asked_ends_then_and_says
     sessions(hub).look()
     await gone(hub, engine)
     told = await page(await hub.login("ada", "x"))
-    assert "The budget that paid for the server is used up. Start it again when the budget renews" in told
+    assert "The budget that paid for the server is used up.</strong> Start it again when the budget renews" in told
 
 
 async def test_a_budget_that_runs_low_is_told_on_every_page_and_by_the_hook(start: Any) -> None:

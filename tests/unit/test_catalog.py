@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from small_hub import small_hub
 
-from gpuspawner.catalog import NodeRequirement, Offer, gpu_node_labels
+from gpuspawner.catalog import App, NodeRequirement, Offer, gpu_node_labels
 
 # As GPU feature discovery labels nodes: https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery
 A100 = {
@@ -125,3 +126,19 @@ def test_gpu_nodes_are_known_by_the_vendor_of_a_device_class_too() -> None:
     accepts = [{"device_class": "gpu.amd.com"}, {"device_class": "tpu.example.org"}]
     hub = small_hub(gpu_classes={"small": {"accepts": accepts}}, profiles={}, workspaces={})
     assert gpu_node_labels(hub.catalog) == ("amd.com/gpu.product-name", "nvidia.com/gpu.product")
+
+
+@pytest.mark.parametrize(
+    ("app", "place"),
+    [({"port": 6006}, "proxy/6006/"), ({"path": "desktop/"}, "desktop/"), ({"path": "lab/tree/a.md"}, "lab/tree/a.md")],
+)
+def test_an_app_is_at_its_port_or_at_its_own_path(app: dict[str, Any], place: str) -> None:
+    assert App.model_validate({"display_name": "One", **app}).place == place
+
+
+@pytest.mark.parametrize(
+    "app", [{}, {"port": 1, "path": "x"}, {"path": "/x"}, {"path": "../x"}, {"path": "//evil.org"}]
+)
+def test_an_app_is_at_one_place_below_its_server(app: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        App.model_validate({"display_name": "One", **app})

@@ -84,6 +84,21 @@ class Extension(Answer):
     cost: Annotated[float, Field(description="Service units that it costs at most.")]
 
 
+class Cost(Answer):
+    """What a running server costs; all zero where no budget pays."""
+
+    so_far: Units
+    at_most: Units
+    hourly: Annotated[float, Field(description="Service units that the next hour costs at most.")]
+
+
+class App(Answer):
+    """A web application of a profile, as jupyter-server-proxy or an extension of the server has it."""
+
+    title: str
+    path: str = Field(description="Below the server's own URL, such as `proxy/6006/`.")
+
+
 class Session(Answer):
     """A running server."""
 
@@ -93,6 +108,11 @@ class Session(Answer):
     workspace_title: str
     profile: str
     profile_title: str
+    gpus: int
+    gpu_classes: list[str] = Field(description="One, except while it is not known on which of several it landed.")
+    gpus_title: str = Field(description="Its GPUs in words; empty without any.")
+    cpu: float | None = Field(description="Cores.")
+    memory: int | None = Field(description="Bytes.")
     started: AwareDatetime
     ends: AwareDatetime
     runtime: int = Field(description="Seconds that were granted so far.")
@@ -100,6 +120,8 @@ class Session(Answer):
     extendable_by: int = Field(description="Seconds by which it can be extended now.")
     extensions: list[Extension] = Field(description="Some of those that are possible.")
     ends_by: list[End] = Field(description="The ends that await it, the first one first.")
+    cost: Cost
+    apps: list[App]
     idle: Idle | None = Field(description="Null where servers do not end for being idle.")
 
 

@@ -13,6 +13,7 @@ from gpuspawner.limits.offers import offer_as_json
 from gpuspawner.membership.roles import Action
 from gpuspawner.reports.catalog import on_offer
 from gpuspawner.schema import Schema
+from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
 from gpuspawner.web.api.offers import WorkspaceOffer
 from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
@@ -30,13 +31,6 @@ class Amount(Answer):
     max: float
 
 
-class App(Answer):
-    """A web application of a profile, reached through jupyter-server-proxy."""
-
-    title: str
-    port: int
-
-
 class Profile(Answer):
     """A ready-made environment."""
 
@@ -52,7 +46,7 @@ class Profile(Answer):
     runtime: Amount = Field(description="Seconds.")
     wait: Amount = Field(description="Seconds that it may wait for a GPU or for room.")
     extend_to: int | None = Field(description="Seconds that a running server can last at most; null: not extended.")
-    apps: list[App]
+    apps: list[answers.App]
 
 
 class GPUClass(Answer):
