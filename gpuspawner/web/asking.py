@@ -133,7 +133,7 @@ class Asking:
 
     def user_named(self, name: str) -> Any:
         """JupyterHub's user of this name. Raises ``NotFoundError``; check first who may ask for them."""
-        user = self.find_user(name)
+        user = self.current_user if self.is_self(name) else self.find_user(name)
         if user is None:
             raise NotFoundError(f"The hub knows no user {name!r}.", "Check the name; users appear with a first login.")
         return user

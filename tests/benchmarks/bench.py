@@ -14,6 +14,7 @@ from typing import Any
 
 import form_timing
 import ledger_timing
+import page_timing
 import report
 from scenarios import chosen
 
@@ -42,6 +43,8 @@ async def measure(options: argparse.Namespace) -> None:
         _keep(form_timing.TITLE, await form_timing.measure(), results, options.results)
     if "ledger" in (options.only or []) or not (options.only or options.quick):
         _keep(ledger_timing.TITLE, await ledger_timing.measure(), results, options.results)
+    if "pages" in (options.only or []) or not (options.only or options.quick):
+        _keep(page_timing.TITLE, await page_timing.measure(), results, options.results)
 
 
 def _keep(title: str, figures: dict[str, dict[str, float]], results: dict[str, Any], file: Path) -> None:
@@ -56,7 +59,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--spawners", nargs="+", default=SPAWNERS, choices=CHOICES)
-    parser.add_argument("--only", nargs="+", help="words of the titles of scenarios, 'form' or 'ledger'")
+    parser.add_argument("--only", nargs="+", help="words of the titles of scenarios, 'form', 'ledger' or 'pages'")
     parser.add_argument("--results", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()

@@ -59,6 +59,7 @@ GOALS = (
     Goal("from Ready", "pod takes 60 s: p95", 0.1),
     Goal("35000 foreign", "highest memory", 1.05, "floor"),
     Goal("The launch form", "", 5),
+    Goal("Pages", "hub CPU", 10),
     Goal("The ledger", "SQLite: hold", 50),
     Goal("The ledger", "PostgreSQL: hold", 50),
     Goal("The ledger", "SQLite: 100 holds at once", 1000),

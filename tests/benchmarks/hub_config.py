@@ -76,11 +76,11 @@ class BenchHandler(web.RequestHandler):
     """What only the hub's own process knows."""
 
     async def get(self) -> None:
-        """``?loop=start`` and ``?loop=stop`` frame a measurement; without it, when each start() returned."""
+        """``?loop=start`` and ``?loop=stop`` frame a measurement; without it, when each start() returned, and the loop's CPU."""
         what = self.get_argument("loop", "")
         if what == "start":
             WATCH.start()
-        self.write(json.dumps(WATCH.stop() if what == "stop" else {"started": STARTED}))
+        self.write(json.dumps(WATCH.stop() if what == "stop" else {"started": STARTED, "cpu": time.thread_time()}))
 
 
 def timed(base: type) -> type:
@@ -106,7 +106,7 @@ c.JupyterHub.extra_handlers = [(r"/bench", BenchHandler)]
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 600, "slow_stop_timeout": 600}
 c.JupyterHub.services = [{"name": "bench", "api_token": os.environ["BENCH_TOKEN"]}]
 c.JupyterHub.load_roles = [
-    {"name": "bench", "services": ["bench"], "scopes": ["admin:users", "admin:servers", "read:hub"]}
+    {"name": "bench", "services": ["bench"], "scopes": ["admin:users", "admin:servers", "read:hub", "tokens"]}
 ]
 c.Authenticator.allow_all = True
 c.Spawner.consecutive_failure_limit = 0
@@ -160,4 +160,11 @@ else:
         "everyone": {"members": "*", "quota": {"small": 2000}, "per_member": {"gpus": 1, "servers": 2}}
     }
     c.GPUSpawner.storage = {"size": "1Gi"} if os.environ.get("BENCH_STORAGE") else None
+    if os.environ.get("BENCH_LEDGER"):
+        c.GPUSpawner.ledger_url = os.environ["BENCH_LEDGER"]
+        c.GPUSpawner.gpu_classes["small"]["rate"] = 1
+        budget = {"per_member": 1000, "pool": 1_000_000, "renews": "weekly"}
+        c.GPUSpawner.workspaces["everyone"] |= {"budget": budget, "managers": ["manager"]}
+        c.GPUSpawner.administrators = ["administrator"]
+        c.JupyterHub.allow_named_servers = True
     configure(c)

@@ -52,8 +52,10 @@ class Cluster:
 class Hub:
     """A hub's process: its CPU seconds and memory, and its REST API."""
 
-    def __init__(self, spawner: str, cluster: Cluster, folder: Path, session: aiohttp.ClientSession, port: int) -> None:
-        self.spawner, self._cluster, self._folder, self._session = spawner, cluster, folder, session
+    def __init__(
+        self, spawner: str, cluster: Cluster, folder: Path, session: aiohttp.ClientSession, port: int, **told: str
+    ) -> None:
+        self.spawner, self._cluster, self._folder, self._session, self._told = spawner, cluster, folder, session, told
         self.url = f"http://127.0.0.1:{port}/hub"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -68,6 +70,7 @@ class Hub:
             "BENCH_POD_PORT": str(self._cluster.pod_port),
             "BENCH_STORAGE": "1" if storage else "",
             "KUBECONFIG": self._cluster.kubeconfig,
+            **self._told,
             "PYTHONPATH": os.pathsep.join([str(HERE), passed.get("PYTHONPATH", "")]).strip(os.pathsep),
         }
         began = time.monotonic()
@@ -121,11 +124,37 @@ class Hub:
         return psutil.Process(self._process.pid)
 
 
+class Visitor:
+    """A browser of somebody who has logged in."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url, self._name = url, name
+
+    async def __aenter__(self) -> Self:
+        jar = aiohttp.CookieJar(unsafe=True)
+        self._session = aiohttp.ClientSession(cookie_jar=jar, headers={"Sec-Fetch-Mode": "navigate"})
+        await self.open("login")
+        (token,) = (cookie.value for cookie in jar if cookie.key == "_xsrf")
+        form = {"username": self._name, "password": "x", "_xsrf": token}
+        async with self._session.post(f"{self._url}/login?next=%2Fhub%2Ftoken", data=form) as answer:
+            assert answer.url.path == "/hub/token", answer.status
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._session.close()
+
+    async def open(self, path: str) -> int:
+        """Open a page, below ``/hub/``; its status."""
+        async with self._session.get(f"{self._url}/{path}", allow_redirects=False) as answer:
+            await answer.read()
+            return answer.status
+
+
 class Run:
     """One cluster and one hub, and launches through the hub's REST API."""
 
-    def __init__(self, spawner: str, folder: Path) -> None:
-        self._spawner, self._folder = spawner, folder
+    def __init__(self, spawner: str, folder: Path, **told: str) -> None:
+        self._spawner, self._folder, self._told = spawner, folder, told
         for process in ("cluster", "hub"):
             (folder / process).mkdir(parents=True)
 
@@ -137,7 +166,7 @@ class Run:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
-        self.hub = Hub(self._spawner, self.cluster, self._folder / "hub", self._session, port)
+        self.hub = Hub(self._spawner, self.cluster, self._folder / "hub", self._session, port, **self._told)
         return self
 
     async def __aexit__(
