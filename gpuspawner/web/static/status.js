@@ -10,18 +10,20 @@ let planned = null;
 
 listen("availability", {
   message({ classes }) {
-    for (const [name, { sentence, used }] of Object.entries(classes)) {
-      tell(name, sentence, used);
+    for (const [name, { sentence, total }] of Object.entries(classes)) {
+      if (total) {
+        tell(name, sentence);
+      }
     }
     renewLater();
   },
 });
 
 /** The sentence of a class begins with what is free; what is closed, the server says after it. */
-function tell(name, sentence, used) {
+function tell(name, sentence) {
   const bar = document.querySelector(`[data-gs-bar="${CSS.escape(name)}"]`);
   const words = bar?.querySelector(".gs-bar-text");
-  if (!words || used === null) {
+  if (!words) {
     return;
   }
   const [, ...closed] = words.textContent.split("; ");
