@@ -76,7 +76,7 @@ class BenchHandler(web.RequestHandler):
     """What only the hub's own process knows."""
 
     async def get(self) -> None:
-        """``?loop=start`` and ``?loop=stop`` frame a measurement; without it, when each start() returned, and the loop's CPU."""
+        """``?loop=start`` and ``?loop=stop`` frame a measurement; without it starts and CPU seconds."""
         what = self.get_argument("loop", "")
         if what == "start":
             WATCH.start()

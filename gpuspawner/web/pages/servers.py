@@ -3,7 +3,7 @@
 import asyncio
 import re
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from jupyterhub import version_info
 
@@ -118,7 +118,7 @@ class NewServerPage(PageHandler):
             self.back(self.url("home"), f"You have a server {name} already.", kind="info", remedy=remedy)
         else:
             more = f"?{urlencode({'display_name': title})}" if title != name and version_info >= _DISPLAY_NAMES else ""
-            self.redirect(self.url("spawn", quote(user.name, safe=""), name) + more, status=303)
+            self.redirect(self.url("spawn", user.name, name) + more, status=303)
 
 
 def slug(title: str) -> str:
