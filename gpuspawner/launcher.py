@@ -40,6 +40,7 @@ from gpuspawner.ledger.holds import Holds
 from gpuspawner.ledger.records import Session
 from gpuspawner.ledger.store import Store
 from gpuspawner.live import LiveAvailability
+from gpuspawner.metrics.counts import Counts
 from gpuspawner.pod import COMPONENT, HUB_LABEL, Server, build_pod, held_of, pod_name, recheck_pod
 from gpuspawner.provision import ForeignObjectError, Provision
 from gpuspawner.recent import Recent
@@ -135,6 +136,9 @@ class Launcher:
         self.books = Bookkeeper(self.store, self.accounts, self.objects, clock=self.now, sleep=sleep)
         self._capacity_log = CapacityLog(self.books, self.totals, self.now)
         self.view.inventory.on_nodes.append(self._capacity_log.changed)
+        self.counts = Counts()
+        """For Prometheus."""
+        self.books.settled = self.counts.settled
         self._openings = Openings(self.holds, self.books, self.now)
         self._prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
@@ -304,6 +308,11 @@ class Launcher:
         task.add_done_callback(lambda done: self._stopping.pop(key) if self._stopping.get(key) is done else None)
         grace = _GRACE if grace_seconds is None else grace_seconds
         await asyncio.wait({task}, timeout=grace + 30)
+
+    def class_of(self, user: str, server: str) -> str | None:
+        """The GPU class that a server got; None without GPU, or where that is not known."""
+        pod = self.objects.pod((user, server))
+        return None if pod is None else self.view.class_of(pod, self.settings.catalog)
 
     def exit_code(self, user: str, server: str) -> int | None:
         """None while a server runs or nothing is known of it; else its exit code, 0 if only its absence is known."""

@@ -27,6 +27,7 @@ from gpuspawner.errors import BadRequestError, DeniedError, LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.membership.log import entry_of
+from gpuspawner.metrics.hub import measure
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.reports.launching import Launching, launching_of
 from gpuspawner.request import LaunchRequest, parse_request
@@ -140,6 +141,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 ),
             )
             launcher.begin()
+            measure(launcher)
             authenticator = self.user.authenticator
             if isinstance(authenticator, WorkspaceAuthenticator):
                 books = launcher.books
@@ -243,6 +245,19 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
 
         Raises ``SpawnRefused`` with our sentence for whatever keeps it from starting.
         """
+        launcher = self.launcher
+        counts, began = launcher.counts, launcher.now()
+        try:
+            url = await self._start()
+        except BaseException as error:
+            told = self._launch_feed.so_far if self._launch_feed is not None else ()
+            counts.not_launched(error.error if isinstance(error, SpawnRefused) else error, told, began)
+            raise
+        told = self._launch_feed.so_far if self._launch_feed is not None else ()
+        counts.launched(launcher.class_of(self.user.name, self.name), told, began, launcher.now())
+        return url
+
+    async def _start(self) -> str:
         self._launch_feed = Feed(self.launcher.now)
         self._withdrawn = True
         self._stop_wanted, self._ending, self.ended_by = False, None, None

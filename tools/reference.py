@@ -1,4 +1,4 @@
-"""Write docs/reference: the configuration from its own descriptions, and the REST API. Run: python tools/reference.py
+"""Write docs/reference from what configuration, REST API and metrics say of themselves. Run: python tools/reference.py
 
 A test holds the files against what this prints.
 """
@@ -117,8 +117,10 @@ def document() -> str:
 
 if __name__ == "__main__":
     import reference_api
+    import reference_metrics
 
-    for target, page in ((TARGET, document()), (reference_api.TARGET, reference_api.document())):
+    others = [(page.TARGET, page.document()) for page in (reference_api, reference_metrics)]
+    for target, page in [(TARGET, document()), *others]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(page, encoding="utf-8")
         sys.stdout.write(f"{target}\n")

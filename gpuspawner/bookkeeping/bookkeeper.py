@@ -58,6 +58,8 @@ class Bookkeeper:
         patience: float = PATIENCE,
     ) -> None:
         self.accounts = accounts
+        self.settled: Callable[[Session, str | None, int, str], None] = lambda *_: None
+        """Called once for each session that has its charge: with its GPU class, the charge, and why it ended."""
         self._store = store
         self._pods = pods
         self._clock = clock
@@ -77,6 +79,11 @@ class Bookkeeper:
     def unavailable(self) -> StoreUnavailableError | None:
         """Why the database does not take what is to be written; None while it does."""
         return self._writes.outage
+
+    @property
+    def pending(self) -> int:
+        """How many writes wait for the database."""
+        return len(self._writes)
 
     def begin(self) -> None:
         """Read the ledger, and write what comes; needs a running loop."""
@@ -335,10 +342,12 @@ class Bookkeeper:
     async def _settle(self, session: Session, run: Run, gpu_class: str | None, charged: int, cause: str) -> None:
         written = {"started": run.started, "ended": run.ended, "gpu_class": gpu_class}
         try:
-            await self._store.settle(session.id, **written, charged=charged, cause=cause)  # type: ignore[arg-type]
+            first = await self._store.settle(session.id, **written, charged=charged, cause=cause)  # type: ignore[arg-type]
         except UnknownSessionError:
             await self._store.hold(session)
-            await self._store.settle(session.id, **written, charged=charged, cause=cause)  # type: ignore[arg-type]
+            first = await self._store.settle(session.id, **written, charged=charged, cause=cause)  # type: ignore[arg-type]
+        if first:
+            self.settled(session, gpu_class, charged, cause)
 
     async def _close_those_without_pod(self) -> None:
         """The sessions of a hub before this one that have no pod: none was made, or the finalizer was taken off it.

@@ -67,6 +67,9 @@ class Writes:
         self._idle = asyncio.Event()
         self._worker = Background()
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     def begin(self) -> None:
         """Begin to write; needs a running loop."""
         self._worker.begin(self._work())

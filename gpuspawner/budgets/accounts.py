@@ -257,6 +257,13 @@ class Accounts:
             and counts(budget, entry.day, first)
         )
 
+    def held_by_workspace(self) -> dict[str, int]:
+        """What the open sessions of each workspace may cost at most, whether or not a budget bounds it."""
+        held: dict[str, int] = dict.fromkeys(self._workspaces, 0)
+        for entry in self._open.values():
+            held[entry.session.workspace] = held.get(entry.session.workspace, 0) + entry.held
+        return held
+
     def users_of(self, workspace: str) -> set[str]:
         """Whose open sessions the budgets of a workspace pay."""
         return {one.session.user for one in self._open.values() if one.session.workspace == workspace}

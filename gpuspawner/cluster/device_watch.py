@@ -55,32 +55,32 @@ class DeviceWatch:
             fallback_namespace=namespace if may_fall_back else None,
             **options,
         )
-        self._all = (self._classes, self._slices, self._claims)
+        self.all = (self._classes, self._slices, self._claims)
 
     def start(self) -> None:
         """Begin to watch; needs a running event loop."""
-        for watch in self._all:
+        for watch in self.all:
             watch.start()
 
     async def settled(self) -> None:
         """Wait until everything is known or refused."""
-        for watch in self._all:
+        for watch in self.all:
             await watch.settled()
 
     async def close(self) -> None:
         """Stop watching."""
-        for watch in self._all:
+        for watch in self.all:
             await watch.close()
 
     def hurry(self) -> None:
         """Ask the API again at once where it did not answer."""
-        for watch in self._all:
+        for watch in self.all:
             watch.hurry()
 
     @property
     def unknown(self) -> str | None:
         """Why the devices are not known; None if they are."""
-        for watch in self._all:
+        for watch in self.all:
             if not watch.synced:
                 return watch.outage.reason if watch.outage else "not read yet"
         return None

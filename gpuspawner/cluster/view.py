@@ -202,6 +202,11 @@ class View:
         return max(self._pod_watch.silent_for, 0.0 if forbidden else self._node_watch.silent_for)
 
     @property
+    def watches(self) -> tuple[Watch, ...]:
+        """What it is kept up to date by."""
+        return self._pod_watch, self._node_watch, *(self._device_watch.all if self._device_watch else ())
+
+    @property
     def renewals(self) -> int:
         """How many watches were renewed because they had gone silent."""
         return self._pod_watch.renewals + self._node_watch.renewals

@@ -96,6 +96,8 @@ class Watch:
         """How many complete lists were fetched: one, unless the server forgot the history."""
         self.renewals = 0
         """How many watches were given up because nothing was heard of them."""
+        self.interruptions = 0
+        """How many times it broke off with an error, be it only for a moment."""
         self._client = client
         self._on_upsert = on_upsert
         self._on_delete = on_delete
@@ -284,6 +286,7 @@ class Watch:
 
     async def _pause(self, reason: str, *, forbidden: bool = False, at_least: float | None = None) -> None:
         self._failures += 1
+        self.interruptions += 1
         if self._failing_since is None:
             self._failing_since = self._clock()
         if forbidden or self._failures > 1 or not self.synced:

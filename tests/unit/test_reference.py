@@ -1,4 +1,4 @@
-"""The reference manual is what the configuration and the handlers say of themselves."""
+"""The reference manual is what the configuration, the handlers and the metrics say of themselves."""
 
 import runpy
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("tool", "page"), [("reference", "configuration"), ("reference_api", "rest-api")])
+PAGES = [("reference", "configuration"), ("reference_api", "rest-api"), ("reference_metrics", "metrics")]
+
+
+@pytest.mark.parametrize(("tool", "page"), PAGES)
 def test_the_reference_manual_is_up_to_date(tool: str, page: str) -> None:
     generated = runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))["document"]()
     written = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")

@@ -125,6 +125,7 @@ class UsageHandler(ApiHandler):
             description="Your own, or that of a member of a workspace that you may read.",
             scopes=(*OWN, Action.READ),
             query=Whose,
+            example={"user": "ada", "days": 7},
             answer=Usage,
             errors=(404, 503),
         )
@@ -157,6 +158,7 @@ class HistoryHandler(ApiHandler):
             description="Your own, or those in workspaces that you may read; `?format=csv` is a file for spreadsheets.",
             scopes=(*OWN, Action.READ),
             query=Which,
+            example={"user": "ada", "limit": 20},
             answer=History,
             media=(JSON, CSV),
             errors=(404, 503),
