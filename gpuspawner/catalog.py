@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from re import fullmatch
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -27,6 +28,7 @@ from gpuspawner.schema import (
 from gpuspawner.sessions.idle import ProfileIdle
 
 __all__ = [
+    "PICTURES",
     "App",
     "Catalog",
     "Deadlines",
@@ -35,9 +37,18 @@ __all__ = [
     "Offer",
     "Profile",
     "gpu_node_labels",
+    "is_picture",
     "uses_devices",
 ]
 
+PICTURES = {
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+}
+"""The kinds of files that can be the picture of a profile."""
 _SLICED = ("-MIG-", "-SHARED")
 _SHARED_STRATEGIES = ("time-slicing", "mps")
 _PRODUCT_LABELS = {
@@ -275,6 +286,17 @@ def _some(allowed: Range[Any]) -> Range[Any]:
     return allowed
 
 
+def _icon(icon: str) -> str:
+    if icon and not is_picture(icon) and fullmatch("[a-z0-9]+(-[a-z0-9]+)*", icon) is None:
+        raise ValueError(f"the name of an icon such as brain, or the path of a file: {', '.join(PICTURES)}")
+    return icon
+
+
+def is_picture(icon: str) -> bool:
+    """Whether a profile's icon is a file."""
+    return icon.lower().endswith(tuple(PICTURES))
+
+
 class Profile(Schema):
     """A ready-made environment: an image, and how much of the machine it may take.
 
@@ -284,7 +306,15 @@ class Profile(Schema):
 
     name: Name
     display_name: str = Field(default="", description="What members read.")
-    description: str = Field(default="", description="What is inside and what for.")
+    description: str = Field(default="", description="What it is for, in a sentence or two.")
+    icon: Annotated[str, AfterValidator(_icon)] = Field(
+        default="",
+        description="The picture of its card: the name of a Font Awesome icon such as brain, or the path of a file "
+        "(.svg, .png, .jpg or .webp) that the hub can read.",
+    )
+    includes: NameList = Field(
+        default=(), description='What is inside, in short words for its card, such as ["PyTorch 2.9", "CUDA 12.8"].'
+    )
     image: str = Field(min_length=1, description="The container image.")
     images: NameList = Field(
         default=(),

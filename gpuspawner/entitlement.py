@@ -43,7 +43,7 @@ class ClassOffer:
     ``memory`` is in bytes. ``held`` and ``quota`` are the workspace's. ``free``, ``total`` and the most that are free
     on a single node, ``free_together``, are None where the nodes cannot be read, and an upper estimate of what is
     free unless ``exact``. ``availability`` says whether a launch could start now, if that is known. ``reason`` says why
-    it cannot be had now; it is empty if it can.
+    it cannot be had now; it is empty if it can. ``own`` is the most whatever the workspace holds, and ``own_why``.
     """
 
     name: str
@@ -59,6 +59,8 @@ class ClassOffer:
     exact: bool
     reason: str
     availability: Availability | None = None
+    own: int = 0
+    own_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class ProfileOffer:
     ``gpus`` is what any one of the classes allows, 0 included where the profile runs without a GPU. ``gpu_class`` is
     the class to begin with, empty for none. ``reason`` says why not even the smallest launch is possible now.
     ``availability`` is that of a launch without GPU, where the profile has one. ``images`` are the patterns of images
-    that may be named instead of ``image``; empty where there is no choice.
+    that may be named instead of ``image``; empty where there is no choice. ``icon`` is its picture, ``includes`` what
+    is inside in short words. ``other_reason`` is that part of ``reason`` which does not depend on GPUs; the profile
+    itself asks for ``usual_gpus`` and no fewer than ``least_gpus``.
     """
 
     name: str
@@ -87,6 +91,11 @@ class ProfileOffer:
     availability: Availability | None = None
     image: str = ""
     images: tuple[str, ...] = ()
+    icon: str = ""
+    includes: tuple[str, ...] = ()
+    other_reason: str = ""
+    usual_gpus: int = 0
+    least_gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +258,11 @@ class _Desk:
             availability=self.availability.get((self.workspace.name, profile.name, "")),
             image=profile.image,
             images=tuple(dict.fromkeys((*profile.images, *self.limits.images))),
+            icon=profile.icon,
+            includes=(*profile.includes, *(app.display_name for app in profile.apps)),
+            usual_gpus=profile.gpus.default,
+            least_gpus=profile.gpus.min,
+            other_reason=no_cpu or no_memory or no_runtime,
         )
 
     def _caps(self, key: str, unit: "_Unit[N]") -> list[_Cap]:
@@ -333,18 +347,18 @@ class _Desk:
 
     def _class(self, profile: Profile, gpu_class: GPUClass, shortest: int) -> ClassOffer:
         least = max(1, profile.gpus.min)
-        most, why = profile.gpus.max, f"{profile.title} offers at most {say_gpus(profile.gpus.max)}."
-        reason = ""
-        caps = [self.rooms[gpu_class.name].left(), *self._caps("gpus", _GPUS)]
+        offered = _Cap(profile.gpus.max, f"{profile.title} offers at most {say_gpus(profile.gpus.max)}.")
+        own = [offered, *self._caps("gpus", _GPUS)]
         if self.purse is not None:
-            caps.append(self.purse.gpus(gpu_class.name, most, shortest))
-        for left, sentence in caps:
-            if left < most:
-                most, why = int(left), sentence
-            if left < least:
-                needs = f" {profile.title} needs {say_gpus(least)}." if least > 1 else ""
-                reason = sentence + needs
-        if reason:
+            own.append(_Cap(*self.purse.gpus(gpu_class.name, profile.gpus.max, shortest)))
+        tightest = min(own, key=lambda cap: cap.left)
+        caps = [offered, _Cap(*self.rooms[gpu_class.name].left()), *own[1:]]
+        most, why = min(caps, key=lambda cap: cap.left)
+        refusing = [cap for cap in caps if cap.left < least]
+        reason = ""
+        if refusing:
+            needs = f" {profile.title} needs {say_gpus(least)}." if least > 1 else ""
+            reason = refusing[-1].why + needs
             most, why = least, reason
         live = self.capacity.live
         return ClassOffer(
@@ -352,7 +366,7 @@ class _Desk:
             title=gpu_class.title,
             description=gpu_class.description,
             memory=gpu_class.memory,
-            gpus=Bounds(min(max(profile.gpus.default, least), most), least, most, why),
+            gpus=Bounds(min(max(profile.gpus.default, least), int(most)), least, int(most), why),
             held=self.rooms[gpu_class.name].held,
             quota=self.limits.quota_of(gpu_class.name),
             free=self.capacity.free(gpu_class) if live else None,
@@ -363,6 +377,8 @@ class _Desk:
             exact=self.capacity.cluster_wide,
             reason=reason,
             availability=self.availability.get((self.workspace.name, profile.name, gpu_class.name)),
+            own=max(0, int(tightest.left)),
+            own_why=tightest.why,
         )
 
 

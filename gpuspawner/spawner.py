@@ -9,20 +9,18 @@ from types import MappingProxyType
 from typing import Any
 
 from jupyterhub import orm
+from jupyterhub.handlers.pages import SpawnHandler
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import make_ssl_context
 from sqlalchemy.orm import Session
-from tornado.web import HTTPError
 from traitlets import default
 
 from gpuspawner._compat import SpawnRefused
 from gpuspawner.authenticator import WorkspaceAuthenticator, current_workspaces
 from gpuspawner.budgets.estimate import say_cost
-from gpuspawner.budgets.quote import Costs, costs_of
 from gpuspawner.companions import dns_name, namespace_of
 from gpuspawner.config import KEYS, Settings, load_settings, with_profiles
 from gpuspawner.ending import Ending
-from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import BadRequestError, DeniedError, LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
@@ -36,8 +34,9 @@ from gpuspawner.sessions.hub_sessions import begin_sessions
 from gpuspawner.sessions.idle_servers import report_variables
 from gpuspawner.sessions.sessions import Sessions
 from gpuspawner.traits import SpawnerTraits
-from gpuspawner.web.form import describe_launch, render_form
-from gpuspawner.web.options import options_from_form, posted
+from gpuspawner.web.form import describe_launch
+from gpuspawner.web.launch_page import launch_form, note_choice
+from gpuspawner.web.options import options_from_form, take_link
 from gpuspawner.web.remedies import remedies_for
 
 __all__ = ["GPUSpawner"]
@@ -193,32 +192,13 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         return owned
 
     async def _render_options_form(self) -> str:
-        launcher = self.launcher
-        await launcher.synced(_FIRST_SYNC)
-        refused = posted()
-        server = refused.server if refused else self.name
-        try:
-            settings = await self.my_settings()
-        except LaunchError as error:
-            raise HTTPError(500, "%s", error.sentence) from None
-        workspaces = current_workspaces(self.user, launcher.now())
-        known = await launcher.books.ready()
-        mine = entitlements(
-            self.user.name,
-            workspaces,
-            settings,
-            launcher.usage(),
-            launcher.capacity(),
-            launcher.now(),
-            server=server,
-            availability=launcher.availability(settings, workspaces),
-            accounts=launcher.accounts if known else None,
-        )
-        last_choice = refused.options if refused else self.user_options
-        costs = Costs()
-        if known:
-            costs = costs_of(self.user.name, workspaces, settings, launcher.accounts, launcher.now())
-        return render_form(mine, initial=last_choice, base_url=self.hub.base_url, server=server, costs=costs)
+        return await launch_form(self)
+
+    async def run_auth_state_hook(self, auth_state: Any) -> None:
+        """JupyterHub's, which it calls before it looks at the options in a link to the form."""
+        if isinstance(self.handler, SpawnHandler) and self.handler.request.method == "GET":
+            take_link(self.handler.request.query_arguments)
+        await super().run_auth_state_hook(auth_state)
 
     def run_pre_spawn_hook(self) -> Any:
         """The site's hook, then the time that this launch may take, which JupyterHub reads before ``start()`` runs."""
@@ -265,6 +245,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         try:
             settings = await self.my_settings()
             request = self._checked_request()
+            note_choice(self.user, self.user_options)
             self.mem_limit, self.cpu_limit, self._gpus = request.memory, request.cpu, request.gpus
             self.launch_summary = describe_launch(request, settings.catalog)
             cost = say_cost(request, settings, self.launcher.accounts, self.launcher.now())

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.accounts import Account, Accounts
 from gpuspawner.budgets.estimate import say_balance
 from gpuspawner.budgets.pricing import MICRO, price_of, say_units
 from gpuspawner.config import Settings
@@ -14,10 +14,11 @@ __all__ = ["Costs", "Quote", "costs_of"]
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a member has in one workspace: ``left`` micro-units, in words, and whether a launch that costs more starts
-    all the same and ends early."""
+    """What a member has in one workspace: ``left`` of ``total`` micro-units, in words, and whether a launch that costs
+    more starts all the same and ends early."""
 
     left: int
+    total: int
     sentence: str
     ends_early: bool
 
@@ -46,9 +47,14 @@ def costs_of(user: str, workspaces: Collection[str], settings: Settings, account
     """What launches that a member begins now in these workspaces cost."""
     spaces = [space for name, space in settings.workspaces.items() if name in workspaces and space.budget]
     quotes = {
-        space.name: Quote(left, say_balance(space, user, settings, accounts, now), space.budget.when_used_up == "end")
+        space.name: Quote(
+            tightest.left,
+            tightest.total,
+            say_balance(space, user, settings, accounts, now),
+            space.budget.when_used_up == "end",
+        )
         for space in spaces
-        if space.budget is not None and (left := accounts.left(space.name, user, now)) is not None
+        if space.budget is not None and (tightest := _tightest(accounts, space.name, user, now)) is not None
     }
     if not quotes:
         return Costs()
@@ -65,3 +71,9 @@ def costs_of(user: str, workspaces: Collection[str], settings: Settings, account
         elsewhere = f" ({hours.timezone})" if hours.timezone != settings.timezone.key else ""
         words = f"From {first} to {last}{elsewhere} everything costs {hours.factor / MICRO:.0%} of that."
     return Costs(quotes, price.rates, price.cpu_rate, steps, words)
+
+
+def _tightest(accounts: Accounts, workspace: str, user: str, now: datetime) -> Account | None:
+    """The account, of the member's own and the pool, that has less left."""
+    both = accounts.member(workspace, user, now), accounts.pool(workspace, now)
+    return min((one for one in both if one is not None), key=lambda one: one.left, default=None)

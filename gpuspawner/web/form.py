@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from gpuspawner.budgets.quote import Costs
 from gpuspawner.catalog import Catalog
 from gpuspawner.entitlement import ProfileOffer, WorkspaceOffer
-from gpuspawner.quantity import format_bytes, format_cores, format_duration
+from gpuspawner.quantity import format_bytes, format_cores, format_duration, say_units
 from gpuspawner.request import LaunchRequest
 from gpuspawner.schema import Bytes, Cores, Seconds
 from gpuspawner.web.offers import (
@@ -30,6 +30,7 @@ from gpuspawner.web.offers import (
     said_images,
 )
 from gpuspawner.web.options import ANY, NO_GPU
+from gpuspawner.web.pictures import picture_url
 from gpuspawner.web.static_files import static_url
 
 __all__ = ["describe_launch", "render_form"]
@@ -53,23 +54,34 @@ def render_form(
     base_url: str = "/hub/",
     server: str = "",
     costs: Costs = NO_COSTS,
+    link: str | None = None,
 ) -> str:
     """The form as HTML, without the form element, its XSRF token and the Start button, which JupyterHub's page has.
 
     ``initial`` are the ``user_options`` of the last choice, never trusted: what no longer fits is passed over.
     ``base_url`` is the hub's; ``server`` is the name of a named server; ``costs`` are shown where budgets pay.
+    ``link`` is not None where they come from a link; it says what of them cannot be had.
     """
     memory = memory_unit(offers)
     first = _first_choice(offers, initial or {}, memory)
     return _PAGES.get_template("launch_form.html").render(
         offers=offers,
-        profiles=[(profile, room(profile)) for profile in profiles_of(offers)],
+        profiles=[
+            (profile, room(profile), picture_url(base_url, profile.name, profile.icon))
+            for profile in profiles_of(offers)
+        ],
         own_only=counts_own_only(offers),
         gpu_classes=[(offer, availability(offer)) for offer in gpu_classes_of(offers)],
         first=first,
         data={
             "offers": data_of(offers, memory),
-            "first": {"profile": first.profile, "gpuClass": first.gpu_class, "amounts": first.amounts},
+            "first": {
+                "profile": first.profile,
+                "gpuClass": first.gpu_class,
+                "order": first.order,
+                "amounts": first.amounts,
+            },
+            "spawn": f"{base_url}spawn",
             "memoryUnit": memory.label,
             "costs": data_of_costs(costs),
         },
@@ -77,9 +89,11 @@ def render_form(
         amounts=_amounts(memory),
         images=said_images(sorted({glob for profile in profiles_of(offers) for glob in profile.images})),
         server=server,
+        link=link,
         style=static_url(base_url, "launch.css"),
         script=static_url(base_url, "launch.js"),
         format_bytes=format_bytes,
+        say_units=say_units,
         any=ANY,
         no_gpu=NO_GPU,
     )
@@ -97,13 +111,14 @@ def describe_launch(request: LaunchRequest, catalog: Catalog) -> str:
 @dataclass(frozen=True, slots=True)
 class _First:
     """What the form begins with. ``gpu_class``, ``image`` and ``amounts``, in the form's units, hold what was chosen
-    before."""
+    before; ``order`` the GPU classes in order of preference, where several will do."""
 
     workspace: str
     profile: str
     gpu_class: str
     amounts: Mapping[str, str]
     image: str = ""
+    order: tuple[str, ...] = ()
 
 
 def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], memory: Unit) -> _First:
@@ -118,7 +133,8 @@ def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], 
         "runtime": _amount(initial.get("runtime"), TypeAdapter(Seconds).validate_python, HOURS),
         "wait": _amount(initial.get("wait"), TypeAdapter(Seconds).validate_python, MINUTES),
     }
-    gpu_class = _gpu_class(profile, initial)
+    order = _order(profile, initial)
+    gpu_class = ANY if order else _gpu_class(profile, initial)
     image = initial.get("image")
     return _First(
         workspace.name,
@@ -126,6 +142,7 @@ def _first_choice(offers: Sequence[WorkspaceOffer], initial: Mapping[str, Any], 
         gpu_class,
         {key: value for key, value in amounts.items() if value},
         image if isinstance(image, str) and image != profile.image else "",
+        order,
     )
 
 
@@ -145,6 +162,15 @@ def _gpu_class(profile: ProfileOffer, initial: Mapping[str, Any]) -> str:
     if first == ANY or any(first == offer.name and not offer.reason for offer in profile.gpu_classes):
         return str(first)
     return ""
+
+
+def _order(profile: ProfileOffer, initial: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes chosen before in order of preference, of which at least one can be had; empty unless several."""
+    wanted, known = initial.get("gpu_class"), {offer.name: offer for offer in profile.gpu_classes}
+    if not isinstance(wanted, list | tuple) or str(initial.get("gpus")) == "0":
+        return ()
+    found = tuple(dict.fromkeys(name for name in wanted if isinstance(name, str) and name in known))
+    return found if len(found) > 1 and any(not known[name].reason for name in found) else ()
 
 
 def _amount(found: Any, parse: Callable[[Any], float], unit: Unit) -> str:

@@ -103,7 +103,12 @@ def data_of_costs(costs: Costs) -> dict[str, Any]:
         "cpuRate": costs.cpu_rate / MICRO,
         "steps": [[seconds / HOURS.size, factor / MICRO] for seconds, factor in costs.steps],
         "workspaces": {
-            name: {"left": quote.left / MICRO, "sentence": quote.sentence, "endsEarly": quote.ends_early}
+            name: {
+                "left": quote.left / MICRO,
+                "total": quote.total / MICRO,
+                "sentence": quote.sentence,
+                "endsEarly": quote.ends_early,
+            }
             for name, quote in costs.quotes.items()
         },
     }
@@ -114,9 +119,12 @@ def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> 
         "name": profile.name,
         "title": profile.title,
         "reason": profile.reason,
+        "otherReason": profile.other_reason,
         "free": room(profile),
         "startable": not room(profile),
         "gpuClass": profile.gpu_class,
+        "usualGpus": profile.usual_gpus,
+        "leastGpus": profile.least_gpus,
         "gpus": _bounds(profile.gpus, ONES),
         "cpu": _bounds(profile.cpu, ONES),
         "memory": _bounds(profile.memory, memory),
@@ -130,14 +138,20 @@ def _profile(profile: ProfileOffer, workspace: WorkspaceOffer, memory: Unit) -> 
 
 def _gpu_class(offer: ClassOffer, workspace: WorkspaceOffer) -> dict[str, Any]:
     held = f"{workspace.title} uses {offer.held} of its {offer.quota}" if offer.quota else ""
+    known = offer.availability
     return {
         "name": offer.name,
         "title": offer.title,
         "gpus": _bounds(offer.gpus, ONES),
+        "own": offer.own,
+        "ownWhy": offer.own_why,
+        "quota": offer.quota,
         "held": held,
         "free": availability(offer),
         "startable": bool(offer.free) and (offer.availability is None or offer.availability.state is State.FREE),
         "freeTogether": offer.free_together,
+        "wait": known.wait if known is not None else None,
+        "ahead": known.ahead if known is not None else 0,
         "reason": offer.reason,
     }
 

@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["ANY", "NO_GPU", "OPTIONS", "Posted", "options_from_form", "posted"]
+from gpuspawner.request import OPTIONS as KEYS
+
+__all__ = ["ANY", "NO_GPU", "OPTIONS", "Posted", "linked", "options_from_form", "posted", "take_link"]
 
 ANY = "any"
 NO_GPU = "none"
@@ -18,6 +20,9 @@ OPTIONS = "options"
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{0,12})?", re.ASCII)
 _NOT_OPTIONS = {"_xsrf"}
+_PREFIX = "opt-"
+_JUPYTERHUBS = {"next", "display_name"}
+"""Parameters of JupyterHub's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Posted:
     options: Mapping[str, Any]
 
 
+_linked: ContextVar[Mapping[str, Any] | None] = ContextVar("gpuspawner_linked", default=None)
 _posted: ContextVar[Posted | None] = ContextVar("gpuspawner_posted", default=None)
 
 
@@ -38,6 +44,27 @@ def posted() -> Posted | None:
     what was chosen. Each request runs in a task of its own, so a context variable holds what it posted.
     """
     return _posted.get()
+
+
+def linked() -> Mapping[str, Any] | None:
+    """The options that the link of the request being answered fills the form in with."""
+    return _linked.get()
+
+
+def take_link(arguments: MutableMapping[str, list[bytes]]) -> None:
+    """Take the options of a launch out of a request's query, as what :func:`linked` fills the form in with.
+
+    They are named as JupyterHub 6 has it, such as ``opt-profile``. JupyterHub would start the server by such a link at
+    once, in 5.5 by any parameter at all; a link that somebody sends must not spend the budget of whoever opens it.
+    """
+    prefixed = {key: key.removeprefix(_PREFIX) for key in arguments if key.startswith(_PREFIX)}
+    named = prefixed or {key: key for key in arguments}
+    found = {name: arguments[key] for key, name in named.items() if name in KEYS}
+    for key in [key for key in arguments if key not in _JUPYTERHUBS]:
+        del arguments[key]
+    if found:
+        texts = {name: [value.decode("utf8", "replace") for value in values] for name, values in found.items()}
+        _linked.set(options_from_form(texts))
 
 
 def options_from_form(formdata: Mapping[str, list[Any]], spawner: Any = None) -> dict[str, Any]:

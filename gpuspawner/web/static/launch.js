@@ -1,7 +1,11 @@
-// The launch form: shows what fits the chosen workspace and profile, and keeps sliders, numbers and summary in step.
-// Whatever is posted is checked by the hub again.
+// The launch form: shows what fits the chosen workspace and profile, keeps sliders, numbers and summary in step, and
+// follows what is free. Whatever is posted is checked by the hub again.
 
-import { cost as units, duration, number } from "./lib/words.js";
+import { amountRow } from "./lib/amounts.js";
+import { bill } from "./lib/bill.js";
+import { renew } from "./lib/now.js";
+import { preferenceList } from "./lib/preference.js";
+import { cost as price, count, duration, left, number, units } from "./lib/words.js";
 
 const AMOUNTS = ["gpus", "cpu", "memory", "runtime", "wait"];
 const ANY = "any";
@@ -10,7 +14,7 @@ const NO_GPU = "none";
 function start(root, data) {
   const form = root.closest("form");
   const chosen = new Map(); // per profile: what this visitor has chosen there
-  const { profile, gpuClass, amounts } = data.first;
+  const { profile, gpuClass, order, amounts } = data.first;
   chosen.set(profile, { gpuClass, ...mapValues(amounts, Number) });
 
   const rows = Object.fromEntries(
@@ -18,6 +22,12 @@ function start(root, data) {
       .filter(([, element]) => element)
       .map(([key, element]) => [key, amountRow(element, key, data.memoryUnit, (value) => choose(key, value))]),
   );
+  const preference = root.querySelector("[data-gs-order]");
+  const preferred = preference && preferenceList(preference, summarise);
+  if (order.length) {
+    const all = data.offers.flatMap((offer) => offer.profiles).flatMap((one) => one.gpuClasses.map(({ name }) => name));
+    preferred.begin(order, [...new Set(all)]);
+  }
   const slot = form.querySelector("[data-gs-summary-slot]");
   if (slot) {
     slot.append(root.querySelector("[data-gs-summary]"));
@@ -31,9 +41,24 @@ function start(root, data) {
       update();
     }
   });
+  form.addEventListener("formdata", ({ formData }) => {
+    const classes = classesInOrder();
+    if (classes) {
+      formData.delete("gpu_class");
+      classes.forEach((name) => formData.append("gpu_class", name));
+    }
+  });
   form.addEventListener("submit", (event) => busy(event.submitter));
   window.addEventListener("pageshow", (event) => event.persisted && window.location.reload());
+  offerLink();
   update();
+  return { hear };
+
+  // News of what is free. What the visitor has chosen stays chosen, also where it cannot be had any more.
+  function hear(news) {
+    renew(data.offers, news);
+    update({ live: true });
+  }
 
   function choose(key, value) {
     const name = picked("profile");
@@ -52,15 +77,17 @@ function start(root, data) {
     return { workspace, profile, gpuClass };
   }
 
-  function update() {
+  function update({ live = false } = {}) {
     const { workspace } = current();
-    showCards("profile", workspace.profiles);
+    showCards("profile", workspace.profiles, { live });
     const { profile } = current();
-    showGpus(profile);
-    for (const key of ["cpu", "memory", "runtime", "wait"]) {
-      rows[key].show(profile[key], chosen.get(profile.name)?.[key]);
+    showGpus(profile, live);
+    if (!live) {
+      for (const key of ["cpu", "memory", "runtime", "wait"]) {
+        rows[key].show(profile[key], chosen.get(profile.name)?.[key]);
+      }
+      showImage(profile);
     }
-    showImage(profile);
     summarise();
   }
 
@@ -74,7 +101,7 @@ function start(root, data) {
     fill(section.querySelector("[data-gs-image-why]"), profile.images);
   }
 
-  function showGpus(profile) {
+  function showGpus(profile, live) {
     const section = root.querySelector("[data-gs-gpus]");
     if (!section) {
       return;
@@ -85,26 +112,35 @@ function start(root, data) {
     }
     const possible = profile.gpuClasses.filter((offer) => !offer.reason);
     const choices = [...profile.gpuClasses];
-    if (possible.length > 1) {
+    if (possible.length > 1 || (live && picked("gpu_class") === ANY)) {
       choices.push({ name: ANY });
     }
-    if (profile.gpus.min === 0) {
+    if (profile.leastGpus === 0) {
       choices.push({ name: NO_GPU });
     }
-    showCards("gpu_class", choices, [chosen.get(profile.name)?.gpuClass, profile.gpuClass || NO_GPU]);
+    showCards("gpu_class", choices, { live, preferred: [chosen.get(profile.name)?.gpuClass, profile.gpuClass || NO_GPU] });
+    preference.hidden = picked("gpu_class") !== ANY;
+    preferred.show(profile.gpuClasses);
     const bounds = gpuBounds(profile, picked("gpu_class"));
-    rows.gpus.show(bounds, chosen.get(profile.name)?.gpus, { hidden: !bounds || bounds.max === 1 });
+    const text = JSON.stringify([profile.name, bounds]);
+    if (!live || section.dataset.gsBounds !== text) {
+      rows.gpus.show(bounds, chosen.get(profile.name)?.gpus, { hidden: !bounds || bounds.max === 1 });
+    }
+    section.dataset.gsBounds = text;
   }
 
   // Shows the cards of these choices, in their order, and picks the first preferred one that can be had.
-  function showCards(field, choices, preferred = []) {
+  function showCards(field, choices, { live = false, preferred = [] } = {}) {
     const cards = new Map([...root.querySelectorAll(`[data-gs-card="${field}"]`)].map((card) => [card.dataset.gsValue, card]));
     const shown = choices.map((choice) => cards.get(choice.name));
     cards.forEach((card) => (card.hidden = !shown.includes(card)));
     if ([...cards.values()].filter((card) => !card.hidden).some((card, index) => card !== shown[index])) {
       shown[0].parentElement.append(...shown);
     }
-    choices.forEach((choice, index) => fillCard(shown[index], choice));
+    choices.forEach((choice, index) => fillCard(shown[index], choice, live));
+    if (live && shown.some((card) => card.querySelector("input").checked)) {
+      return;
+    }
     const open = shown.map((card) => card.querySelector("input")).filter((input) => !input.disabled);
     const wanted = preferred.length ? preferred : [picked(field)];
     const best = wanted.map((value) => open.find((input) => input.value === value)).find(Boolean) ?? open[0];
@@ -113,10 +149,11 @@ function start(root, data) {
     radios.forEach((input) => (input.checked = input === fallback));
   }
 
-  function fillCard(card, choice) {
+  function fillCard(card, choice, live) {
     const off = Boolean(choice.reason);
+    const input = card.querySelector("input");
     card.classList.toggle("gs-off", off);
-    card.querySelector("input").disabled = off;
+    input.disabled = off && !(live && input.checked);
     fill(card.querySelector("[data-gs-reason]"), choice.reason);
     fill(card.querySelector("[data-gs-held]"), off ? "" : choice.held);
     const free = card.querySelector("[data-gs-free]");
@@ -127,25 +164,42 @@ function start(root, data) {
   function summarise() {
     const { workspace, profile, gpuClass } = current();
     const cost = costOf(workspace, profile, gpuClass);
-    const off = workspace.reason || profile.reason;
+    const gone = profile.gpuClasses.find((offer) => offer.name === gpuClass)?.reason;
+    const none = gpuClass === ANY && !willDo(profile, gpuClass).length ? "None of these GPUs can be had now." : "";
+    const off = workspace.reason || profile.reason || gone || none;
     const reason = off || cost.refusal;
-    const text = off || sentence(profile, gpuClass);
     const box = form.querySelector("[data-gs-summary]");
     box.hidden = false;
     box.classList.toggle("gs-summary-off", Boolean(reason));
-    fill(box.querySelector("[data-gs-summary-text]"), text);
+    fill(box.querySelector("[data-gs-summary-text]"), off || sentence(profile, gpuClass));
     fill(box.querySelector("[data-gs-summary-cost]"), off ? "" : cost.refusal || cost.text);
     fill(box.querySelector("[data-gs-summary-note]"), reason ? "" : waiting(profile, gpuClass));
+    showBudget(box, off ? undefined : data.costs.workspaces[workspace.name], cost);
     form.querySelectorAll("[type=submit]").forEach((button) => (button.disabled = Boolean(reason)));
   }
 
+  function showBudget(box, budget, { cost = 0, refusal }) {
+    const [bar, after] = ["bar", "after"].map((part) => box.querySelector(`[data-gs-summary-${part}]`));
+    bar.toggleAttribute("hidden", !budget?.total);
+    const spent = budget?.total ? `${units(budget.total - budget.left)} used or held, ${price(cost)} for this launch, ` : "";
+    fill(after, budget && cost && !refusal ? `${spent}${units(budget.left - cost)} left then.` : "");
+    if (budget?.total) {
+      const [used, held] = bar.querySelectorAll(".gs-bar-used, .gs-bar-held");
+      const before = 100 * (1 - budget.left / budget.total);
+      used.setAttribute("width", before.toFixed(2));
+      held.setAttribute("x", before.toFixed(2));
+      held.setAttribute("width", Math.min(100 - before, (100 * cost) / budget.total).toFixed(2));
+    }
+  }
+
   function sentence(profile, gpuClass) {
-    const count = gpuCount(profile, gpuClass);
-    const title = profile.gpuClasses.find((offer) => offer.name === gpuClass)?.title ?? "any class";
-    const gpus = count ? `on ${count} GPU${count === 1 ? "" : "s"} (${title})` : "without a GPU";
+    const gpus = gpuCount(profile, gpuClass);
+    const several = willDo(profile, gpuClass);
+    const any = preferred?.untouched(profile.gpuClasses) ? "any class" : several.map((offer) => offer.title).join(" or ");
+    const title = gpuClass === ANY ? any : several[0]?.title;
     const cores = rows.cpu.value();
     const parts = [
-      `${profile.title} ${gpus}`,
+      `${profile.title} ${gpus ? `on ${count(gpus, "GPU")} (${title})` : "without a GPU"}`,
       `${number(cores)} CPU core${cores === 1 ? "" : "s"}`,
       `${number(rows.memory.value())} ${data.memoryUnit}`,
     ];
@@ -158,27 +212,46 @@ function start(root, data) {
     if (!budget) {
       return {};
     }
-    const count = gpuCount(profile, gpuClass);
-    const possible = profile.gpuClasses.filter((offer) => !offer.reason && (gpuClass === ANY || offer.name === gpuClass));
-    const hourly = count
-      ? possible.map((offer) => data.costs.rates[offer.name] * count)
+    const gpus = gpuCount(profile, gpuClass);
+    const hourly = gpus
+      ? willDo(profile, gpuClass).map((offer) => data.costs.rates[offer.name] * gpus)
       : [data.costs.cpuRate * rows.cpu.value()];
     return bill(hourly, rows.runtime.value(), profile.runtime.min, budget, data.costs.steps);
   }
 
+  // Whether the launch has to wait, and for how long.
   function waiting(profile, gpuClass) {
-    const count = gpuCount(profile, gpuClass);
-    const offers = profile.gpuClasses.filter(
-      (offer) => !offer.reason && (gpuClass === ANY || offer.name === gpuClass) && offer.freeTogether !== null,
-    );
+    const gpus = gpuCount(profile, gpuClass);
+    const offers = willDo(profile, gpuClass).filter((offer) => offer.freeTogether !== null);
     const most = Math.max(...offers.map((offer) => offer.freeTogether));
-    if (!count || !offers.length || most >= count) {
+    if (!gpus || !offers.length || most >= gpus) {
       return "";
     }
-    const enough = count === 1 ? "one is" : `${count} are`;
-    return most
-      ? `At most ${most} of these GPUs ${most === 1 ? "is" : "are"} free on one machine now: your server waits until ${enough}.`
-      : `None of these GPUs is free now: your server waits until ${enough} returned.`;
+    const enough = gpus === 1 ? "one is" : `${gpus} are`;
+    if (most) {
+      const there = `At most ${most} of these GPUs ${most === 1 ? "is" : "are"} free on one machine now`;
+      return `${there}: your server waits until ${enough}.`;
+    }
+    const soonest = offers.filter((offer) => offer.wait).sort((one, other) => one.wait - other.wait)[0];
+    const when = soonest ? ` That is about ${left(soonest.wait)} from now.` : "";
+    const ahead = soonest?.ahead ? ` ${count(soonest.ahead, "launch is", "launches are")} ahead of yours.` : "";
+    return `None of these GPUs is free now: your server waits until ${enough} returned.${when}${ahead}`;
+  }
+
+  // The classes that this choice may land on, best first.
+  function willDo(profile, gpuClass) {
+    const possible = profile.gpuClasses.filter((offer) => !offer.reason);
+    if (gpuClass !== ANY) {
+      return possible.filter((offer) => offer.name === gpuClass);
+    }
+    return preferred.chosen().map((name) => possible.find((offer) => offer.name === name)).filter(Boolean);
+  }
+
+  // What is posted for "any of these", unless it is all of them in the order of the hub: that is "any".
+  function classesInOrder() {
+    const { profile, gpuClass } = current();
+    const all = gpuClass !== ANY || preferred.untouched(profile.gpuClasses);
+    return all ? null : willDo(profile, gpuClass).map((offer) => offer.name);
   }
 
   function gpuCount(profile, gpuClass) {
@@ -188,44 +261,59 @@ function start(root, data) {
     }
     return bounds.max === 1 ? 1 : rows.gpus.value();
   }
-}
 
-// `hourly` are the prices of the classes that will do; those that the budget does not cover are left out, as in admission.
-function bill(hourly, hours, shortest, budget, steps) {
-  const costs = hourly.map((price) => price * weighted(hours, steps)).filter(Number.isFinite);
-  if (!costs.length) {
-    return {};
+  // A link that fills this form in for somebody else: what is as usual is left out.
+  function linkToThis() {
+    const { workspace, profile, gpuClass } = current();
+    const found = new URL(data.spawn, window.location);
+    const set = (name, value) => found.searchParams.append(`opt-${name}`, value);
+    set("workspace", workspace.name);
+    set("profile", profile.name);
+    if (gpuClass === NO_GPU && profile.gpuClasses.length) {
+      set("gpus", "0");
+    } else if (profile.gpuClasses.length) {
+      (classesInOrder() ?? [gpuClass]).forEach((name) => set("gpu_class", name));
+    }
+    const bounds = gpuBounds(profile, gpuClass);
+    if (bounds && bounds.max > 1 && rows.gpus.value() !== bounds.default) {
+      set("gpus", rows.gpus.value());
+    }
+    const written = {
+      cpu: String,
+      memory: (value) => `${value}${data.memoryUnit.replace("B", "")}`,
+      runtime: (value) => `${Math.round(value * 60)}m`,
+      wait: (value) => `${value}m`,
+    };
+    for (const [key, write] of Object.entries(written)) {
+      const value = rows[key].value();
+      if (Number.isFinite(value) && value !== profile[key].default) {
+        set(key, write(value));
+      }
+    }
+    const image = root.querySelector("[data-gs-image]:not([hidden]) input")?.value.trim();
+    if (image) {
+      set("image", image);
+    }
+    return found.href;
   }
-  const cheapest = Math.min(...costs);
-  const covered = costs.filter((cost) => cost <= budget.left + 1e-9);
-  if (covered.length) {
-    const cost = Math.max(...covered);
-    return { text: `${cost ? `Costs ${units(cost)} at most.` : "Costs nothing."} ${budget.sentence}` };
-  }
-  const lasts = Math.floor(lasting(budget.left / Math.min(...hourly), hours, steps) * 60 + 1e-6) / 60;
-  const enough = lasts ? ` Your budget lasts for ${duration(lasts)} of it` : "";
-  if (budget.endsEarly && lasts >= Math.min(shortest, hours)) {
-    return { text: `Costs ${units(cheapest)}.${enough}; then the server ends. ${budget.sentence}` };
-  }
-  return { refusal: `Costs ${units(cheapest)}, more than is left.${enough && `${enough}.`} ${budget.sentence}` };
-}
 
-// Hours from now on, each counted at what is due then: `steps` are pairs of hours from now and the part that is due.
-function weighted(hours, steps) {
-  return steps.reduce((sum, [from, part], index) => {
-    const until = Math.min(hours, steps[index + 1]?.[0] ?? Infinity);
-    return sum + Math.max(0, until - from) * part;
-  }, 0);
-}
-
-// How many of these hours so many hours at the full price pay for.
-function lasting(full, hours, steps) {
-  let [fits, tooLong] = [0, hours];
-  for (let step = 0; step < 40; step += 1) {
-    const middle = (fits + tooLong) / 2;
-    [fits, tooLong] = weighted(middle, steps) <= full ? [middle, tooLong] : [fits, middle];
+  function offerLink() {
+    const box = form.querySelector("[data-gs-link]");
+    if (!box) {
+      return;
+    }
+    box.hidden = false;
+    box.querySelector("[data-gs-link-copy]").addEventListener("click", async () => {
+      const shown = box.querySelector("[data-gs-link-text]");
+      const input = shown.querySelector("input");
+      input.value = linkToThis();
+      shown.hidden = false;
+      input.select();
+      const done = await navigator.clipboard?.writeText(input.value).then(() => true, () => false);
+      const fills = "Whoever opens it finds this form filled in like this.";
+      shown.querySelector("[data-gs-link-said]").textContent = `${done ? "Copied." : "Copy this link."} ${fills}`;
+    });
   }
-  return fits;
 }
 
 // What may be asked for in a GPU class, in any of them, or nothing.
@@ -237,100 +325,6 @@ function gpuBounds(profile, gpuClass) {
     return { ...profile.gpus, min: Math.max(1, profile.gpus.min), default: Math.max(1, profile.gpus.default) };
   }
   return profile.gpuClasses.find((offer) => offer.name === gpuClass)?.gpus ?? null;
-}
-
-// One row of slider and number; `chosen` is told what the visitor sets.
-function amountRow(element, key, memoryUnit, chosen) {
-  const slider = element.querySelector("[data-gs-slider]");
-  const input = element.querySelector("input[type=number]");
-  const unit = element.querySelector("[data-gs-unit]");
-  const fixed = element.querySelector("[data-gs-fixed]");
-  const why = element.querySelector("[data-gs-why]");
-  let stops = [];
-
-  slider.addEventListener("input", () => set(stops[slider.valueAsNumber], input));
-  input.addEventListener("input", () => {
-    if (input.validity.valid && input.value !== "") {
-      set(input.valueAsNumber, slider);
-    }
-  });
-  return { show, value: () => input.valueAsNumber };
-
-  function set(value, other) {
-    if (other === input) {
-      input.value = String(value);
-    } else {
-      slide(value);
-    }
-    label(value);
-    chosen(value);
-  }
-
-  function slide(value) {
-    const distances = stops.map((stop) => Math.abs(stop - value));
-    slider.value = String(distances.indexOf(Math.min(...distances)));
-    slider.style.setProperty("--gs-filled", `${(100 * slider.value) / Math.max(1, stops.length - 1)}%`);
-  }
-
-  function label(value) {
-    slider.setAttribute("aria-valuetext", inWords(key, value, memoryUnit));
-    unit.textContent = unitOf(key, value, memoryUnit);
-  }
-
-  function show(bounds, wanted, { hidden = false } = {}) {
-    element.hidden = hidden;
-    input.disabled = !bounds;
-    if (!bounds) {
-      return;
-    }
-    const value = Math.min(Math.max(wanted ?? bounds.default, bounds.min), bounds.max);
-    const single = bounds.min === bounds.max;
-    stops = stopsBetween(bounds, key);
-    slider.max = String(stops.length - 1);
-    input.min = String(bounds.min);
-    input.max = String(bounds.max);
-    input.step = key === "gpus" ? "1" : "any";
-    input.required = true;
-    input.value = String(value);
-    slider.hidden = input.parentElement.hidden = single;
-    fixed.hidden = !single;
-    fixed.textContent = inWords(key, value, memoryUnit);
-    why.textContent = bounds.why;
-    slide(value);
-    label(value);
-  }
-}
-
-const NICE = {
-  cpu: [0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256],
-  memory: [0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048],
-  runtime: [0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 36, 48, 72, 96, 120, 144, 168, 240, 336, 504, 720],
-  wait: [1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1080, 1440, 2160, 2880],
-};
-
-// Where the slider stops: the bounds, the default, and round numbers between, wider apart the larger they are.
-function stopsBetween({ min, max, default: usual }, key) {
-  const whole = Number.isInteger(min) && max - min <= 16 && key !== "runtime";
-  const between = whole ? Array.from({ length: Math.floor(max - min) }, (_, step) => min + step) : NICE[key] ?? [];
-  const stops = [min, ...between.filter((stop) => stop > min && stop < max), usual, max];
-  return [...new Set(stops)].sort((one, other) => one - other);
-}
-
-function unitOf(key, value, memoryUnit) {
-  const one = value === 1;
-  const [single, several] = {
-    gpus: ["GPU", "GPUs"],
-    cpu: ["core", "cores"],
-    memory: [memoryUnit, memoryUnit],
-    runtime: ["hour", "hours"],
-    wait: ["min", "min"],
-  }[key];
-  return one ? single : several;
-}
-
-function inWords(key, value, memoryUnit) {
-  const hours = { runtime: value, wait: value / 60 }[key];
-  return hours !== undefined ? duration(hours) : `${number(value)} ${unitOf(key, value, memoryUnit)}`;
 }
 
 function fill(element, text) {
@@ -358,5 +352,9 @@ function mapValues(object, convert) {
 
 const root = document.getElementById("gs-form");
 if (root) {
-  start(root, JSON.parse(document.getElementById("gs-data").textContent));
+  const { hear } = start(root, JSON.parse(document.getElementById("gs-data").textContent));
+  if (document.getElementById("gs-hub")) {
+    const { listen } = await import("./lib/stream.js");
+    listen("availability", { message: hear });
+  }
 }
