@@ -245,7 +245,6 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
         try:
             settings = await self.my_settings()
             request = self._checked_request()
-            note_choice(self.user, self.user_options)
             self.mem_limit, self.cpu_limit, self._gpus = request.memory, request.cpu, request.gpus
             self.launch_summary = describe_launch(request, settings.catalog)
             cost = say_cost(request, settings, self.launcher.accounts, self.launcher.now())
@@ -266,10 +265,12 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 self._ending = Ending.of(error, self.launcher.now(), ran=False, options=options)
             # What is held for a launch that was admitted is about to be given back, so no budget is looked at.
             refused = isinstance(error, BadRequestError | DeniedError)
+            if not refused:
+                note_choice(self.user, options)
             error.remedies = remedies_for(self, error, options, paid=refused)
             raise SpawnRefused(error, self.user.name, self.name) from None
         except asyncio.CancelledError:
-            self._forget_options()
+            note_choice(self.user, self._forget_options())
             raise
         except Exception as error:
             self._forget_options()
@@ -278,6 +279,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             raise SpawnRefused(unexpected, self.user.name, self.name) from error
         finally:
             self._launch_feed.close()
+        note_choice(self.user, self.user_options)
         self._withdrawn = False
         self._watch_for_end()
         return server.url(pod.ip)

@@ -63,7 +63,8 @@ async def _objection(spawner: Any, options: Mapping[str, Any]) -> str:
 
 
 def note_choice(user: Any, options: Mapping[str, Any]) -> None:
-    """A JupyterHub user launches with these options; kept in memory, also where the launch fails."""
+    """A JupyterHub user has launched with these options, or tried to: kept in memory, as a launch that fails leaves
+    none with its server."""
     choices: Recent[str, Mapping[str, Any]] = user.settings.setdefault(_CHOICES, Recent())
     choices[user.name] = dict(options)
     choices.move_to_end(user.name)
