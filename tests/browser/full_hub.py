@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import IMAGES, SECTION, section
+from jupyterhub import version_info
 from launching import launch
 from running_hub import Person, RunningHub
 from traitlets.config import Config
@@ -19,6 +20,7 @@ from gpuspawner.ledger.records import Grant, Session, new_id
 from gpuspawner.ledger.store import Store
 from gpuspawner.local.apiserver.events import record_event
 from gpuspawner.local.engine import Engine
+from gpuspawner.sessions.lease import EndError
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 MARKUP = "</script><img src=x onerror=alert(1)>"
 HOSTILE = "<img src=x onerror=alert(1)>"
 """The name of a user, which may hold no slash; ``MARKUP`` is the title of whatever has one."""
+STOPPED = f"prof stopped the server: “{MARKUP}”"
 MEMBER, MANAGER, AUDITOR, ADMINISTRATOR, SUPERUSER = "ada", "prof", "eve", "root", "boss"
 """Whoever administers workspaces, and whoever administers JupyterHub itself."""
 NODES = "a100=1x2 t4=1x2 cpu=1"
@@ -141,6 +144,7 @@ async def full_hub(folder: Path, **changes: Any) -> AsyncIterator[FullHub]:
         assert await launch(hub, MEMBER, {**options, "gpus": 1}) == ""
         assert await launch(hub, HOSTILE, {**options, "workspace": "trap", "profile": "trap"}) == ""
         found = FullHub(hub, engine)
+        await _stopped_with_a_message(found)
         for name in (MEMBER, HOSTILE):
             await _wait_in_vain(found, name)
         yield found
@@ -149,6 +153,14 @@ async def full_hub(folder: Path, **changes: Any) -> AsyncIterator[FullHub]:
             await _give_up(hub, name)
         await hub.stop()
         await engine.stop()
+
+
+async def _stopped_with_a_message(full: FullHub) -> None:
+    """A server that a manager has stopped, with a reason that wants to be markup, as its name does where it may."""
+    server = "told" if version_info >= (6,) else HOSTILE
+    assert await launch(full.hub, HOSTILE, {"workspace": "cse151a", "profile": "cpu"}, server) == ""
+    sessions = full.hub.app.tornado_settings["gpuspawner_sessions"]
+    await sessions.end(HOSTILE, server, EndError("stopped", STOPPED, "Ask them."))
 
 
 async def _wait_in_vain(full: FullHub, user: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from every_page import ALL, Shown, registered
-from full_hub import HOSTILE, MARKUP, FullHub, full_hub
-from playwright.async_api import Browser, Page
+from full_hub import HOSTILE, MARKUP, STOPPED, FullHub, full_hub
+from playwright.async_api import Browser, Page, expect
 
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 DESK, TELEPHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -116,6 +116,10 @@ async def test_the_names_that_want_to_be_markup_are_on_the_pages_as_text(full: F
     for shown in PAGES:
         look = await Look.at(full, browser, shown)
         text = await look.page.locator("body").inner_text()
+        if shown.path == "home":
+            assert STOPPED in text
+        if shown.path.startswith("spawn-pending"):
+            await expect(look.page.locator("body")).to_contain_text(MARKUP)  # the pod's event, by the stream
         found[shown.path] = (MARKUP in text, HOSTILE in text.replace(MARKUP, ""))
         await look.close()
     assert all(markup or name for markup, name in found.values()), found

@@ -1,11 +1,18 @@
 """The frame of the pages in a real hub: its navigation by role, its policy, what is told once, refusals as pages."""
 
 import re
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+from cluster import SECTION
+from jinja2 import FileSystemLoader
 from running_hub import Person, RunningHub
+from traitlets.config import Config
 
+from gpuspawner import configure
 from gpuspawner.membership.roles import Action
+from gpuspawner.web import template_dir
 from gpuspawner.web.pages.base import PageHandler
 from gpuspawner.web.policy import POLICY
 
@@ -113,3 +120,26 @@ async def test_who_is_not_logged_in_gets_to_the_login_and_posts_nothing(start_gp
     assert (await nobody.session.post(hub.url / "gpuspawner/told", data=fields)).status == 403
     ada = await hub.login("ada", "x")
     assert (await ada.session.post(hub.url / "gpuspawner/told", data={"what": "it"})).status == 403
+
+
+async def test_a_site_puts_its_own_frame_around_every_page(start_gpu_hub: Any, tmp_path: Path) -> None:
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    own = '{% extends "gpuspawner_page.html" %}{% block footer %}Ask the library.{% endblock %}'
+    (templates / "page.html").write_text(own)
+    hub = await a_hub(start_gpu_hub)
+    environments = [hub.app.tornado_settings["jinja2_env"], hub.app.tornado_settings["jinja2_env_sync"]]
+    for environment in environments:
+        environment.loader.loaders.insert(0, FileSystemLoader(str(templates)))
+    ada = await hub.login("ada", "x")
+    for path in ("home", "spawn", "gpuspawner/told", "nowhere"):
+        page = await text(ada, path)
+        assert "Ask the library." in page
+        assert "gpuspawner.css" in page
+
+
+def test_templates_of_a_site_come_first_where_it_says_so() -> None:
+    c = Config({"GPUSpawner": deepcopy(SECTION)})
+    configure(c)
+    c.JupyterHub.template_paths.insert(0, "/srv/hub/templates")
+    assert c.JupyterHub.template_paths.get_value([])[:2] == ["/srv/hub/templates", str(template_dir)]
