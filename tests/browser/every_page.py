@@ -50,8 +50,9 @@ ALL = [
 
 
 def routes() -> list[str]:
-    """The patterns of our own pages that can be looked at."""
-    return [str(route[0]) for route in handlers() if issubclass(route[1], PageHandler) and _is_shown(route[1])]
+    """The patterns of our own pages that can be looked at; pictures of profiles are none."""
+    shown = [str(route[0]) for route in handlers() if issubclass(route[1], PageHandler) and _is_shown(route[1])]
+    return [pattern for pattern in shown if not pattern.startswith("/gpuspawner/pictures/")]
 
 
 def registered(page: Shown) -> bool:
