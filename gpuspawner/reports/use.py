@@ -13,7 +13,7 @@ from gpuspawner.quantity import MICRO
 from gpuspawner.reports.days import Days
 from gpuspawner.reports.sessions import SessionLine, every_session
 
-__all__ = ["NO_GPU", "Use", "UseOverDays", "launched_on", "use_over_days"]
+__all__ = ["NO_GPU", "Use", "UseOverDays", "launched_on", "use_of", "use_over_days"]
 
 NO_GPU = ""
 """In place of a GPU class."""
@@ -107,7 +107,7 @@ async def use_over_days(
     """
     ended = launched_on(where, days, settled=True)
     found = [
-        {use.name or NO_GPU: _of(use) for use in day}
+        {use.name or NO_GPU: use_of(use) for use in day}
         for day in await store.usage_between(ended, days.midnights(), by="gpu_class")
     ]
     running = launched_on(where, days, settled=False)
@@ -130,7 +130,8 @@ def launched_on(where: SessionFilter, days: Days, *, settled: bool | None = None
     return replace(where, since=days.begins, until=days.ends, settled=settled)
 
 
-def _of(usage: Usage) -> Use:
+def use_of(usage: Usage) -> Use:
+    """What the ledger has summed up."""
     return Use(usage.sessions, usage.seconds, usage.gpu_seconds, usage.charged)
 
 

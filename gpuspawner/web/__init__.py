@@ -11,6 +11,7 @@ from gpuspawner.web.navigation import navigation
 from gpuspawner.web.pages.servers import DeletePage, ExtendPage, NewServerPage, StopPage
 from gpuspawner.web.pages.status import StatusPage
 from gpuspawner.web.pages.usage import UsagePage
+from gpuspawner.web.pages.workspaces import workspace_pages
 from gpuspawner.web.pictures import PicturePage
 from gpuspawner.web.policy import POLICY, form_action
 from gpuspawner.web.said import take_said
@@ -36,6 +37,7 @@ def handlers() -> list[tuple[Any, ...]]:
         (r"/gpuspawner/usage", UsagePage),
         (r"/gpuspawner/status", StatusPage),
         (r"/gpuspawner/pictures/(?P<profile_name>[^/]+)", PicturePage),
+        *workspace_pages(),
         *api_handlers(),
     ]
 

@@ -181,7 +181,7 @@ async def test_a_server_that_takes_long_to_stop_is_stopped_in_the_background(
 ) -> None:
     hub, _ = await start(hub=with_managers(), workspaces={"everyone": {"members": "*"}})
     prof = await a_manager(hub)
-    monkeypatch.setattr("gpuspawner.web.api.sessions._PATIENCE", 0)
+    monkeypatch.setattr("gpuspawner.web.steering._PATIENCE", 0)
     assert (await ask(hub, prof, "POST", "sessions/ada/stop"))[0] == 202
     await gone(hub, engine)
     assert "prof stopped the server." in await page(await hub.login("ada", "x"))

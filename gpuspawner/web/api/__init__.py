@@ -15,6 +15,7 @@ from gpuspawner.web.api.sessions import ExtendHandler, SessionsHandler, StopHand
 from gpuspawner.web.api.status import StatusHandler
 from gpuspawner.web.api.usage import HistoryHandler, UsageHandler
 from gpuspawner.web.api.version import VersionHandler
+from gpuspawner.web.api.workspaces import MembersHandler, ServersHandler, WorkspaceHandler, WorkspacesHandler
 
 __all__ = ["ROUTES", "api_handlers"]
 
@@ -39,6 +40,10 @@ ROUTES = (
     Route("/estimate", EstimateHandler),
     Route("/explain", ExplainHandler),
     Route("/balance", BalanceHandler),
+    Route("/workspaces", WorkspacesHandler),
+    Route("/workspaces/{workspace}", WorkspaceHandler),
+    Route("/workspaces/{workspace}/members", MembersHandler),
+    Route("/workspaces/{workspace}/servers", ServersHandler),
     Route("/grants", GrantsHandler),
     Route("/grants/{grant_id}", GrantHandler),
 )

@@ -1,26 +1,21 @@
 """The API of running servers: what ends them when, extending them, and stopping them with a message."""
 
-import asyncio
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gpuspawner.ledger.records import Action as Audited
-from gpuspawner.ledger.records import AuditEntry
 from gpuspawner.membership.roles import Action
 from gpuspawner.schema import Schema, Seconds
-from gpuspawner.sessions.lease import EndError, Lease
+from gpuspawner.sessions.lease import Lease
 from gpuspawner.sessions.sessions import Sessions
 from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, BadBodyError, ForbiddenError, NotFoundError
 from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
 from gpuspawner.web.sessions import extend_server, session_json, sessions_of
+from gpuspawner.web.steering import LONGEST_MESSAGE, steered
 
 __all__ = ["ExtendHandler", "SessionsHandler", "StopHandler"]
 
-_PATIENCE = 10.0
-"""Seconds in which a server usually stops."""
 _OWN = "users:activity"
 """JupyterHub's scope to say that a user is active, which every server's own token has for its user: whoever may say
 that a server is in use may say that it is needed for longer."""
@@ -40,7 +35,7 @@ class Extend(Schema):
 class Stop(Schema):
     """Why a server is stopped."""
 
-    message: Annotated[str, Field(max_length=500, description="What its member reads.")] = ""
+    message: Annotated[str, Field(max_length=LONGEST_MESSAGE, description="What its member reads.")] = ""
 
 
 class Running(Answer):
@@ -132,11 +127,13 @@ class ExtendHandler(_ServerHandler):
 
 
 class StopHandler(_ServerHandler):
-    """``POST /sessions/{user}/{server}/stop``: a manager stops a member's server; ``{"message": "..."}`` tells why."""
+    """``POST /sessions/{user}/{server}/stop``: a manager stops a member's server, or calls its launch off.
+
+    ``{"message": "..."}`` tells why."""
 
     operations: ClassVar[Operations] = {
         "POST": Operation(
-            summary="Stop the server of a member, and tell them why.",
+            summary="Stop the server of a member, or call its launch off, and tell them why.",
             description="It is in the audit log. One's own server is stopped by JupyterHub's API.",
             scopes=(Action.MANAGE, "delete:servers"),
             body=Stop,
@@ -150,35 +147,14 @@ class StopHandler(_ServerHandler):
     async def post(self, user_name: str, server_name: str | None = None) -> None:
         """204 once it has stopped; 202 where that takes longer, or JupyterHub cannot do it just now and will later."""
         server = server_name or ""
-        _, sessions, lease = self.found(user_name, server)
-        managed = lease is not None and self.may(Action.MANAGE, lease.workspace)
+        _, sessions, _ = self.found(user_name, server)
+        found = steered(self.launcher, sessions, user_name, server) if sessions is not None else None
+        managed = found is not None and self.may(Action.MANAGE, found.workspace)
         if not (managed or self.has("delete:servers", user_name, server)):
             raise self.forbidden(f"the scope {Action.MANAGE} of the workspace")
-        if sessions is None or lease is None:
+        if found is None or sessions is None:
             raise NotFoundError("The server does not run.")
         if self.is_self(user_name):
             raise BadBodyError("It is your own server.", "Stop it on the hub's home page, or by JupyterHub's own API.")
-        message = " ".join(self.body(Stop).message.split())
-        self.launcher.books.note(_entry(lease, self.asker, message, sessions.now()))
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                stopped = await sessions.end(user_name, server, _stopped_by(self.asker, message))
-        except TimeoutError:
-            stopped = False
+        stopped = await found.stop(self.launcher, sessions, self.asker, self.body(Stop).message)
         self.set_status(204 if stopped else 202)
-
-
-def _entry(lease: Lease, who: str, message: str, at: datetime) -> AuditEntry:
-    return AuditEntry(
-        at=at,
-        actor=who,
-        action=Audited.STOP,
-        user=lease.user,
-        workspace=lease.workspace,
-        details={"server": lease.server, "session": lease.launch, "message": message},
-    )
-
-
-def _stopped_by(who: str, message: str) -> EndError:
-    said = f"{who} stopped the server: “{message}”" if message else f"{who} stopped the server."
-    return EndError("stopped", said, "Ask them before you start it again; your files are kept.")

@@ -1,12 +1,13 @@
 """What every page of ours shares: who sees it, how it is rendered, what follows a form, and errors as pages."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.user import User
 from jupyterhub.utils import url_path_join
+from pydantic import BaseModel
 from tornado.web import HTTPError
 
 from gpuspawner.errors import LaunchError
@@ -15,6 +16,8 @@ from gpuspawner.web.policy import policy
 from gpuspawner.web.said import Said, say
 
 __all__ = ["PageHandler"]
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class PageHandler(Asking, BaseHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -42,6 +45,11 @@ class PageHandler(Asking, BaseHandler):  # type: ignore[misc]  # JupyterHub is u
     def url(self, *path: str) -> str:
         """Where a page of the hub is: ``self.url("gpuspawner", "workspaces", name)``; names are quoted."""
         return str(url_path_join(self.hub.base_url, *map(quote, path)))
+
+    def form(self, model: type[M]) -> M:
+        """The fields of a posted form, checked. Raises ``BadBodyError`` with every mistake in them."""
+        fields = (name for name in self.request.body_arguments if name != "_xsrf")
+        return self.checked(model, {name: self.get_body_argument(name) for name in fields})
 
     async def show(self, template: str, /, **variables: Any) -> None:
         """Answer with a template of ours, rendered in the frame.
