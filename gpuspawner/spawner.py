@@ -25,7 +25,7 @@ from gpuspawner.errors import BadRequestError, DeniedError, LaunchError
 from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.membership.log import entry_of
-from gpuspawner.metrics.hub import measure
+from gpuspawner.metrics.hub import counted, measure
 from gpuspawner.pod import HookError, Server, pod_name
 from gpuspawner.reports.launching import Launching, launching_of
 from gpuspawner.request import LaunchRequest, parse_request
@@ -225,20 +225,11 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
 
         Raises ``SpawnRefused`` with our sentence for whatever keeps it from starting.
         """
-        launcher = self.launcher
-        counts, began = launcher.counts, launcher.now()
-        try:
-            url = await self._start()
-        except BaseException as error:
-            told = self._launch_feed.so_far if self._launch_feed is not None else ()
-            counts.not_launched(error.error if isinstance(error, SpawnRefused) else error, told, began)
-            raise
-        told = self._launch_feed.so_far if self._launch_feed is not None else ()
-        counts.launched(launcher.class_of(self.user.name, self.name), told, began, launcher.now())
-        return url
+        self._launch_feed = feed = Feed(self.launcher.now)
+        with counted(self.launcher, self.user.name, self.name, feed):
+            return await self._start(feed)
 
-    async def _start(self) -> str:
-        self._launch_feed = Feed(self.launcher.now)
+    async def _start(self, feed: Feed) -> str:
         self._withdrawn = True
         self._stop_wanted, self._ending, self.ended_by = False, None, None
         began = time.monotonic()
@@ -253,7 +244,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             pod = await self.launcher.launch(
                 request,
                 server,
-                self._launch_feed.tell,
+                feed.tell,
                 timeout=self.start_timeout - 5,
                 modify=None if self.modify_pod_hook is None else self._modify_pod,
                 settings=settings,
@@ -278,7 +269,7 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
             unexpected = LaunchError("something went wrong inside the hub.", "Tell the administrator; the log has it.")
             raise SpawnRefused(unexpected, self.user.name, self.name) from error
         finally:
-            self._launch_feed.close()
+            feed.close()
         note_choice(self.user, self.user_options)
         self._withdrawn = False
         self._watch_for_end()

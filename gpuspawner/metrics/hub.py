@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from weakref import ReferenceType, ref
 
@@ -11,13 +12,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gpuspawner.cluster.gpus import NodeState, gpus_by_node, waiting_for
+from gpuspawner.feed import Feed
 from gpuspawner.launcher import Launcher
 from gpuspawner.limits.checks import day_of
 from gpuspawner.metrics.counts import NO_GPU
 from gpuspawner.metrics.families import Kind, family
 from gpuspawner.quantity import MICRO
 
-__all__ = ["HubMetrics", "measure"]
+__all__ = ["HubMetrics", "counted", "measure"]
 
 Values = Iterable[tuple[tuple[str, ...], float]]
 
@@ -126,6 +128,18 @@ def _metric(name: str, values: Values) -> Metric:
     for labels, value in values:
         found.add_metric(labels, float(value))
     return found
+
+
+@contextmanager
+def counted(launcher: Launcher, user: str, server: str, feed: Feed) -> Iterator[None]:
+    """Count a launch of a server that happens within, which tells ``feed`` how it goes."""
+    began = launcher.now()
+    try:
+        yield
+    except BaseException as error:
+        launcher.counts.not_launched(getattr(error, "error", error), feed.so_far, began)
+        raise
+    launcher.counts.launched(launcher.class_of(user, server), feed.so_far, began, launcher.now())
 
 
 class _Current(Collector):

@@ -117,6 +117,7 @@ class Conversation:
 
     def hold(self) -> None:
         schema = schemathesis.openapi.from_dict(document(ROUTES))
+        schema.validate()  # against OpenAPI's own schema
         operations = [found.ok() for found in schema.get_all_operations()]
         with requests.Session() as session:
             for operation in sorted(operations, key=lambda one: one.path.endswith(LAST)):
