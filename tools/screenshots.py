@@ -1,6 +1,7 @@
 """Make the pictures of the README and the docs from the running demo. Run: make screenshots"""
 
 import asyncio
+import contextlib
 import os
 import sys
 import tempfile
@@ -12,10 +13,12 @@ from playwright.async_api import Browser, Page, async_playwright
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-sys.path.insert(0, str(ROOT / "tests" / "demo"))
+sys.path[:0] = [str(ROOT / "tests" / part) for part in ("demo", "browser", "hub")]
 
+from busy_hub import busy_hub  # noqa: E402
 from running_demo import Demo, Member  # noqa: E402
 
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 CODE = """import os
 print("GPU ", os.environ["CUDA_VISIBLE_DEVICES"])
 print("kind", os.environ["GPUSPAWNER_GPU_CLASS"])
@@ -87,8 +90,34 @@ async def notebook(browser: Browser, demo: Demo) -> None:
     await shoot(page, "home")
 
 
+async def usage_and_gpus(browser: Browser) -> None:
+    """The usage page and the page of GPUs, of a hub that is in use."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        async with busy_hub(Path(folder)) as hub:
+            for name in ("ada", "eve", "grace"):
+                await hub.hub.login(name, "x")
+            await hub.remember("ada", 30)
+            await hub.launch("ada", "thesis", workspace="cse151a", profile="pytorch", gpu_class="small", runtime="3h")
+            await hub.launch("eve", workspace="cse151a", profile="pytorch", gpu_class="small", gpus=2, runtime="1h")
+            await hub.launch("grace", workspace="vision-lab", profile="pytorch", gpu_class="medium", gpus=4)
+            await hub.cordon("h100-0")
+            page = await (await browser.new_context(viewport={"width": 1280, "height": 1060})).new_page()
+            await page.goto(str(hub.hub.url / "login"))
+            await page.fill("#username_input", "ada")
+            await page.fill("#password_input", "x")
+            await page.click("#login_submit")
+            await page.wait_for_selector("#spawn_form")
+            for path, name in (("usage", "usage"), ("status", "gpus")):
+                await page.goto(f"{hub.hub.url}gpuspawner/{path}")
+                await shoot(page, name)
+
+
 async def main() -> None:
-    """Start the demo, take every picture, end the demo."""
+    """Start the demo, take every picture, end the demo; with ``usage`` as argument, only those of use and GPUs."""
+    if sys.argv[1:] == ["usage"]:
+        async with async_playwright() as playwright:
+            await usage_and_gpus(await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS))
+        return
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         demo = await asyncio.to_thread(Demo.start, Path(folder) / "demo")
@@ -96,10 +125,10 @@ async def main() -> None:
             prof = await asyncio.to_thread(Member, demo, "prof")
             await asyncio.to_thread(prof.start_server, workspace="cse151a", profile="pytorch", gpu_class="small")
             async with async_playwright() as playwright:
-                arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
-                browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+                browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
                 await forms(browser, demo)
                 await notebook(browser, demo)
+                await usage_and_gpus(browser)
                 await browser.close()
         finally:
             await asyncio.to_thread(demo.end)

@@ -69,7 +69,7 @@ SECTION: dict[str, Any] = {
             "members": ["ada", "eve"],
             "managers": ["prof"],
             "quota": {"small": 6, "medium": 2},
-            "budget": {"per_member": 10, "renews": "weekly"},
+            "budget": {"per_member": 40, "renews": "weekly"},
         },
         "vision-lab": {
             "display_name": "Vision Lab",
@@ -107,13 +107,16 @@ class BusyHub:
                 name = ("small", "small", "medium", "")[(ago + number) % 4]
                 opened = morning + timedelta(hours=4 * number, minutes=ago % 50)
                 session = _session(f"{user}-{ago}-{number}", store.hub, user, workspace, name, opened)
+                charged = micro_of(hours * RATES.get(name, 0))
                 await store.hold(session)
+                self.launcher.accounts.hold(session)
+                self.launcher.accounts.settle(session.id, charged)
                 await store.settle(
                     session.id,
                     started=opened,
                     ended=opened + timedelta(hours=hours),
                     gpu_class=name or None,
-                    charged=micro_of(hours * RATES.get(name, 0)),
+                    charged=charged,
                     cause=_CAUSES[ago % len(_CAUSES)],
                 )
 

@@ -55,7 +55,7 @@ async def test_a_member_sees_what_is_left_and_what_they_used_and_takes_it_along(
     await page.get_by_role("link", name="Usage").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Usage")
     course = page.get_by_role("region", name="CSE 151A, Fall 2026")
-    await expect(course).to_contain_text("SU left of 10 SU")
+    await expect(course).to_contain_text("SU left of 40 SU")
     await expect(course).to_contain_text("more held for running servers. Renews on")
     await expect(page.get_by_role("region", name="Everyone")).to_contain_text("No budget")
 
@@ -129,6 +129,15 @@ async def test_the_page_of_gpus_says_what_this_login_may_start_and_follows_what_
 
     await page.set_viewport_size(TELEPHONE)  # type: ignore[arg-type]
     assert await page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE["width"]
+    await page.context.close()
+
+
+async def test_from_the_page_of_gpus_one_comes_to_a_launch_on_a_class(busy: BusyHub, browser: Browser) -> None:
+    page = await tab(busy, browser, "prof", "gpuspawner/status")
+    await expect(page.get_by_role("region", name="Large, 80 GB fast").get_by_role("link")).to_have_count(0)
+    await page.get_by_role("link", name="Start on Medium, 80 GB").click()
+    await expect(page.locator('[name="gpu_class"][value="medium"]')).to_be_checked()
+    await expect(page.locator('[name="workspace"][value="cse151a"]')).to_be_checked()
     await page.context.close()
 
 

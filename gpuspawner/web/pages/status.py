@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from tornado.httputil import url_concat
 from tornado.web import authenticated
 
 from gpuspawner.cluster.gpus import AHEAD
 from gpuspawner.quantity import format_bytes, micro_of, say_gpus, say_units
-from gpuspawner.reports.standing import Can
+from gpuspawner.reports.standing import Can, Standing
 from gpuspawner.reports.status import ClassStatus, StatusReport
 from gpuspawner.web.charts import Chart, Series, Steps, colours, step_lines
 from gpuspawner.web.pages.base import PageHandler
@@ -34,7 +35,7 @@ class StatusPage(PageHandler):
             charts={
                 one.gpu_class.name: ahead_chart(one, report.at, colour[one.gpu_class.name]) for one in report.classes
             },
-            startable=[one for one in report.classes if one.mine is not None and one.mine.can is Can.NOW],
+            links={name: link for one in report.classes if (link := self._start(name := one.gpu_class.name, one.mine))},
             can=Can,
             spawn=self.url("spawn"),
             words=_headline(report),
@@ -43,6 +44,14 @@ class StatusPage(PageHandler):
             micro_of=micro_of,
             say_units=say_units,
         )
+
+    def _start(self, gpu_class: str, mine: Standing | None) -> str:
+        """The launch page, filled in with a class; empty where it would be refused, and while the server it is about is
+        there already."""
+        if mine is None or mine.can not in (Can.NOW, Can.NODE, Can.WAIT) or self.current_user.spawner.active:
+            return ""
+        chosen = {"workspace": mine.workspace, "profile": mine.profile, "gpu_class": gpu_class}
+        return str(url_concat(self.url("spawn"), {f"opt-{key}": value for key, value in chosen.items()}))
 
 
 def ahead_chart(status: ClassStatus, now: datetime, colour: int) -> Chart:
