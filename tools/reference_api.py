@@ -54,6 +54,10 @@ def document() -> str:
     lines += [f"| {status} | {one['description']} |" for status, one in found["components"]["responses"].items()]
     lines.append("")
     operations = [(path, method, one) for path, methods in found["paths"].items() for method, one in methods.items()]
+    lines += ["## All operations", "", "| | |", "|---|---|"]
+    for path, method, one in operations:
+        lines.append(f"| [`{method.upper()} {path}`](#{one['tags'][0]}) | {cell(one['summary'])} |")
+    lines.append("")
     for tag, group in groupby(operations, key=lambda one: one[2]["tags"][0]):
         lines += [f"## {tag.capitalize()}", ""]
         for path, method, operation in group:
