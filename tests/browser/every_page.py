@@ -38,10 +38,10 @@ ALL = [
     Shown("gpuspawner/status", HOSTILE),
     Shown("gpuspawner/workspaces", MANAGER, _READERS),
     *(
-        Shown(f"gpuspawner/workspaces/{name}{part}", viewer, _READERS)
-        for name, viewer in (("trap", MANAGER), ("cse151a", AUDITOR))
+        Shown(f"gpuspawner/workspaces/trap{part}", MANAGER, _READERS)
         for part in ("", "/members", "/servers", "/limits")
     ),
+    *(Shown(f"gpuspawner/workspaces/cse151a{tab}", AUDITOR, _READERS) for tab in ("", "/servers")),
     *(
         Shown(f"gpuspawner/admin{part}", ADMINISTRATOR, _ADMINISTRATORS)
         for part in ("", "/workspaces", "/limits", "/grants", "/audit", "/capacity", "/queue", "/configuration")
