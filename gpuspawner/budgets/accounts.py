@@ -264,11 +264,12 @@ class Accounts:
             held[entry.session.workspace] = held.get(entry.session.workspace, 0) + entry.held
         return held
 
-    def running(self, workspace: str, now: datetime) -> Iterator[tuple[Paid, datetime, int]]:
-        """The open sessions of a workspace that run: each with its start and what it has cost so far."""
+    def running(self, workspace: str, now: datetime) -> Iterator[tuple[Paid, datetime, str | None, int]]:
+        """The open sessions of a workspace that run: each with its start, the class it is on (None without GPU, or
+        where nobody knows), and what it has cost so far."""
         for entry in self._open.values():
             if entry.session.workspace == workspace and entry.started is not None:
-                yield entry.session, entry.started, entry.accrued(now)
+                yield entry.session, entry.started, entry.gpu_class, entry.accrued(now)
 
     def users_of(self, workspace: str) -> set[str]:
         """Whose open sessions the budgets of a workspace pay."""

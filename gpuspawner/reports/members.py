@@ -144,7 +144,7 @@ async def use_by_member(
     """
     where = SessionFilter(workspace=workspace, since=since, settled=True)
     found = {one.name or "": use_of(one) for one in await store.usage(where, by="user")}
-    for session, started, cost in accounts.running(workspace, now):
+    for session, started, _, cost in accounts.running(workspace, now):
         if session.opened >= since:
             seconds = max(0, round((now - started).total_seconds()))
             found[session.user] = found.get(session.user, Use()) + Use(1, seconds, seconds * session.gpus, cost)
