@@ -13,11 +13,13 @@ __all__ = ["Attention", "attention"]
 _LONG_WAIT = timedelta(minutes=10)
 _LITTLE = 0.1
 """Of a budget."""
+_SEVERAL = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One thing to look at: of which ``kind`` (``waits``, ``idle``, ``budget``), about whom, as a sentence."""
+    """One thing to look at: of which ``kind`` (``waits``, ``idle``, ``budget``), as a sentence; ``user`` is empty where
+    it is about several."""
 
     kind: str
     user: str
@@ -28,7 +30,20 @@ def attention(
     starting: Iterable[ServerLine], running: Iterable[ServerLine], members: Iterable[MemberLine], now: datetime
 ) -> list[Attention]:
     """All of it, what waits first. Only members whose accounts are filled in are looked at."""
-    return [*_waiting(starting, now), *_idle(running, now), *_used_up(members)]
+    return [
+        *_in_short(list(_waiting(starting, now)), "{0} launches have waited for 10 min or more: of {1}."),
+        *_in_short(list(_idle(running, now)), "{0} servers hold GPUs that nothing uses: of {1}."),
+        *_in_short(list(_used_up(members)), "{0} members have next to nothing left of their budgets: {1}."),
+    ]
+
+
+def _in_short(found: list[Attention], together: str) -> list[Attention]:
+    """Those of one kind, or one sentence about all of them where they are many."""
+    if len(found) <= _SEVERAL:
+        return found
+    names = list(dict.fromkeys(one.user for one in found))
+    told = ", ".join(names[:_SEVERAL]) + (f" and {len(names) - _SEVERAL} more" if len(names) > _SEVERAL else "")
+    return [Attention(found[0].kind, "", together.format(len(found), told))]
 
 
 def _waiting(starting: Iterable[ServerLine], now: datetime) -> Iterator[Attention]:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +11,21 @@ from hypothesis import strategies as st
 from small_hub import MONDAY, changed, small_hub
 from spending import Launch
 
-from gpuspawner.budgets.accounts import Accounts
+from gpuspawner.budgets.accounts import Account, Accounts, Period
 from gpuspawner.config import Settings, load_settings
+from gpuspawner.ledger.records import Session
+from gpuspawner.ledger.store import Store
 from gpuspawner.limits.usage import Held
 from gpuspawner.membership.people import Person, awaited
 from gpuspawner.membership.roles import Role
 from gpuspawner.membership.roster import parse_roster
 from gpuspawner.membership.rules import Login
 from gpuspawner.quantity import MICRO
+from gpuspawner.reports.attention import attention
 from gpuspawner.reports.members import SORTS, MemberLine, Members, MembersAsked, begins_of, member_lines, members_page
+from gpuspawner.reports.spending import spending
 from gpuspawner.reports.use import Use
+from gpuspawner.reports.workspace_servers import ServerLine, ServerState
 from gpuspawner.reports.workspaces import ClassUse, WorkspaceLine, workspace_lines
 
 COURSE = "cse151a"
@@ -191,3 +197,74 @@ def test_who_is_on_the_roster_and_has_never_logged_in_is_awaited() -> None:
         return Login(name, MONDAY.date(), rosters=rosters)
 
     assert awaited(settings.workspaces[COURSE], login_of, {"eve"}) == ["ada", "bob", "prof"]
+
+
+def server(user: str, state: ServerState, **of: Any) -> ServerLine:
+    asked: dict[str, Any] = {"server": "", "workspace": COURSE, "profile": "pytorch", "gpu_class": "medium", "gpus": 1}
+    titles = ("PyTorch", "Medium")
+    return ServerLine(
+        user=user, state=state, cpu=2, memory=8 * 10**9, titles=titles, **{"since": MONDAY, **asked, **of}
+    )
+
+
+def rich(user: str, left: int) -> MemberLine:
+    account = Account(Period(None, None), 10 * MICRO, spent=(10 - left) * MICRO)
+    return MemberLine(person(user), 0, 0, Use(), account)
+
+
+def test_managers_are_told_who_waits_for_long_what_is_idle_and_whose_budget_is_used_up() -> None:
+    waiting = server("ada", ServerState.WAITING, since=MONDAY - timedelta(minutes=25), why="All are taken.")
+    idle = server("bob", ServerState.RUNNING, idle=MONDAY - timedelta(hours=1, seconds=30), server="two")
+    busy = [server("eve", ServerState.RUNNING), server("eve", ServerState.WAITING, since=MONDAY)]
+    found = attention([waiting, busy[1]], [idle, busy[0]], [rich("eve", 0), rich("ada", 1), rich("bob", 2)], MONDAY)
+    assert [(one.kind, one.user, one.sentence) for one in found] == [
+        ("waits", "ada", "ada has waited 25 min for PyTorch on 1 GPU (Medium). All are taken."),
+        ("idle", "bob", "Nothing has used the server two of bob for 1 h: PyTorch on 1 GPU (Medium)."),
+        ("budget", "eve", "eve has nothing left of 10 SU."),
+        ("budget", "ada", "ada has 1 SU left of 10 SU."),
+    ]
+
+
+def test_what_is_true_of_many_is_told_in_one_sentence() -> None:
+    found = attention([], [], [rich(f"u{number}", 0) for number in range(5)], MONDAY)
+    assert [(one.user, one.sentence) for one in found] == [
+        ("", "5 members have next to nothing left of their budgets: u0, u1, u2 and 2 more.")
+    ]
+
+
+async def test_what_was_spent_is_told_for_each_period_since_the_workspace_opened(tmp_path: Path) -> None:
+    budget = {"per_member": 10, "pool": 100, "renews": "weekly"}
+    settings = load_settings(changed(f"workspaces/{COURSE}/budget", budget))
+    accounts = Accounts(settings.workspaces, settings.timezone)
+    space, store = settings.workspaces[COURSE], Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "hub")
+    for number, days in enumerate((0, 3, 10)):
+        opened = MONDAY - timedelta(days=days)
+        await store.hold(session(str(number), opened))
+        ended = opened + timedelta(hours=1)
+        await store.settle(str(number), started=opened, ended=ended, gpu_class="small", charged=MICRO, cause="stopped")
+    accounts.hold(Launch("runs", 4, MONDAY, "ada", COURSE, started=MONDAY, gpu_class="small"))
+    found = await spending(space, store, settings, accounts, MONDAY + timedelta(hours=2))
+    assert found is not None
+    assert (len(found.periods), found.pool, found.classes) == (8, 100 * MICRO, ["small"])
+    assert [one.micro // MICRO for one in found.periods] == [0, 0, 0, 0, 0, 1, 1, 3]
+    assert (found.periods[-1].first, found.periods[-1].last) == (MONDAY.date(), MONDAY.date() + timedelta(days=6))
+    early = datetime(2026, 9, 30, 12, tzinfo=settings.timezone)
+    found = await spending(space, store, settings, accounts, early)
+    assert found is not None
+    assert [one.first.isoformat() for one in found.periods] == ["2026-09-21", "2026-09-28"]
+    await store.close()
+
+
+@pytest.mark.parametrize("budget", [None, {"per_member": 1, "renews": "rolling"}, {"pool": 1, "renews": "never"}])
+async def test_a_budget_without_periods_has_none(budget: Any, tmp_path: Path) -> None:
+    settings = load_settings(changed(f"workspaces/{COURSE}/budget", budget))
+    accounts, store = Accounts(settings.workspaces, settings.timezone), Store(f"sqlite:///{tmp_path / 'x'}", "hub")
+    assert await spending(settings.workspaces[COURSE], store, settings, accounts, MONDAY) is None
+    await store.close()
+
+
+def session(name: str, opened: datetime) -> Session:
+    return Session(
+        id=name, hub="hub", user="ada", server="", workspace=COURSE, profile="pytorch", options={},
+        gpu_classes=("small",), gpus=1, cpu=2.0, memory=0, image="", runtime=3600, price={}, held=MICRO, opened=opened,
+    )  # fmt: skip
