@@ -42,7 +42,9 @@ if os.environ.get("GPUSPAWNER_DEMO_NODES") == "this-machine":
 c.GPUSpawner.profiles = {
     "pytorch": {
         "display_name": "PyTorch",
-        "description": "JupyterLab on a GPU.",
+        "description": "JupyterLab on a GPU, for training and running models.",
+        "icon": "fire",  # of Font Awesome, or the path of a picture
+        "includes": ["JupyterLab 4", "Python 3"],
         "image": "quay.io/jupyter/pytorch-notebook:cuda12",
         "gpu_classes": ["small", "medium"],
         "gpus": {"default": 1, "min": 1, "max": 2},
@@ -54,6 +56,8 @@ c.GPUSpawner.profiles = {
     "notebook": {
         "display_name": "Notebook without GPU",
         "description": "JupyterLab for writing, plotting and small data.",
+        "icon": "book",
+        "includes": ["JupyterLab 4", "Python 3"],
         "image": "quay.io/jupyter/scipy-notebook:latest",
         "cpu": {"default": 1, "min": 1, "max": 4},
         "memory": {"default": "2G", "min": "1G", "max": "8G"},

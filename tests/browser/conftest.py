@@ -20,4 +20,5 @@ async def pages() -> AsyncIterator[Pages]:
     await site.start()
     pages.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield pages
+    pages.news.put_nowait(None)
     await runner.cleanup()

@@ -1,5 +1,7 @@
 """The pages without a hub: JupyterHub's own templates, styles and scripts around ours, on a loopback port."""
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +28,7 @@ class Pages:
         self.posted: list[dict[str, list[str]]] = []
         self.api_calls: list[tuple[str, str]] = []
         self.events: list[str] = []
+        self.news: asyncio.Queue[Any] = asyncio.Queue()
         self._template = "spawn.html"
         self._variables: Mapping[str, Any] = {}
         base = FileSystemLoader(HUB_TEMPLATES)
@@ -64,6 +67,7 @@ class Pages:
         application.router.add_get(f"{BASE_URL}page", self._page)
         application.router.add_post(f"{BASE_URL}page", self._post)
         application.router.add_get(f"{BASE_URL}progress", self._progress)
+        application.router.add_get(f"{BASE_URL}api/gpuspawner/availability", self._availability)
         application.router.add_get(f"{BASE_URL}logo", self._logo)
         application.router.add_delete(f"{BASE_URL}api/{{path:.*}}", self._api)
         application.router.add_get("/{path:.*}", self._anything)
@@ -83,6 +87,15 @@ class Pages:
         for event in self.events:
             await stream.write(f"data: {event}\n\n".encode())
         await stream.write(b"retry: 3600000\n\n")
+        return stream
+
+    async def _availability(self, request: web.Request) -> web.StreamResponse:
+        """Passes on whatever is put into ``news``, until None."""
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(b": hello\n\n")
+        while (news := await self.news.get()) is not None:
+            await stream.write(f"data: {json.dumps(news)}\n\n".encode())
         return stream
 
     async def _api(self, request: web.Request) -> web.Response:
