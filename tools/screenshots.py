@@ -47,15 +47,15 @@ async def shoot(page: Page, name: str, *, full: bool = False) -> None:
 
 
 async def forms(browser: Browser, demo: Demo) -> None:
-    """The form in both themes and on a telephone, and after a refusal."""
+    """The launch page in both themes and on a telephone, and after a refusal."""
     pictures: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("form", {}),
-        ("form-dark", {"color_scheme": "dark"}),
-        ("form-390", {"width": 390, "height": 844}),
+        ("launch", {}),
+        ("launch-dark", {"color_scheme": "dark"}),
+        ("launch-390", {"width": 390, "height": 844}),
     )
     for name, how in pictures:
         page = await sign_in(browser, demo, "student", **how)
-        await page.get_by_text("CSE 151A", exact=True).click()
+        await page.get_by_role("radio", name="CSE 151A").check()
         await page.locator("#spawn_form").get_by_text("SU at most").first.wait_for()
         await shoot(page, name, full=True)
     page = await sign_in(browser, demo, "researcher")

@@ -62,8 +62,9 @@ async def test_a_student_signs_in_picks_a_gpu_runs_a_cell_and_gives_the_gpu_back
     await expect(colleague.locator("#spawn_form").get_by_text("3 of 4 free now").first).to_be_visible()
 
     await page.goto(f"{demo.url}/hub/home")
-    await page.click("#stop")
-    await expect(page.locator("#start")).to_have_text("Start My Server", timeout=MINUTE)
+    await page.get_by_label("Stop Your server", exact=True).click()
+    await page.get_by_role("button", name="Stop it now").click()
+    await expect(page.get_by_role("button", name="Start as before")).to_be_visible(timeout=MINUTE)
     await expect(colleague.locator("#spawn_form").get_by_text("4 of 4 free now").first).to_be_visible(timeout=MINUTE)
     await context.close()
 

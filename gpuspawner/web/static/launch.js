@@ -181,8 +181,9 @@ function start(root, data) {
   function showBudget(box, budget, { cost = 0, refusal }) {
     const [bar, after] = ["bar", "after"].map((part) => box.querySelector(`[data-gs-summary-${part}]`));
     bar.toggleAttribute("hidden", !budget?.total);
-    const spent = budget?.total ? `${units(budget.total - budget.left)} used or held, ${price(cost)} for this launch, ` : "";
-    fill(after, budget && cost && !refusal ? `${spent}${units(budget.left - cost)} left then.` : "");
+    const spent = budget?.total > budget?.left ? `${units(budget.total - budget.left)} used or held, ` : "";
+    const then = budget && `${spent}${price(cost)} for this launch, ${units(budget.left - cost)} left then.`;
+    fill(after, cost && !refusal ? then : "");
     if (budget?.total) {
       const [used, held] = bar.querySelectorAll(".gs-bar-used, .gs-bar-held");
       const before = 100 * (1 - budget.left / budget.total);
