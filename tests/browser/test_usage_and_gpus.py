@@ -81,6 +81,13 @@ async def test_a_member_sees_what_is_left_and_what_they_used_and_takes_it_along(
     week = await sessions_on(page)
     assert 0 < len(week) < len(first) + len(more)
 
+    await page.get_by_role("link", name="Vision Lab").click()
+    await page.wait_for_url("**workspace=vision-lab**")
+    assert await sessions_on(page) == []
+    await page.get_by_role("link", name="CSE 151A, Fall 2026").click()
+    await page.wait_for_url("**workspace=cse151a**")
+    assert await sessions_on(page) == week
+
     async with page.expect_download() as coming:
         await page.get_by_role("link", name="Download sessions (CSV)").click()
     download = await coming.value

@@ -11,6 +11,7 @@ from busy_hub import BusyHub, busy_hub
 from running_hub import ADMIN_TOKEN
 
 from gpuspawner.cluster.records import PodRecord
+from gpuspawner.cluster.view import View
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,15 @@ async def test_a_service_sees_the_hardware_and_is_no_member(busy: BusyHub) -> No
 async def test_a_token_without_the_scope_sees_nothing(busy: BusyHub) -> None:
     code, told = await status(busy, busy.hub.user("ada").new_api_token(scopes=["read:users:name!user"]))
     assert (code, told["code"]) == (403, "forbidden")
+
+
+async def test_the_page_says_so_where_the_nodes_cannot_be_read(busy: BusyHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(View, "capacity_unknown", property(lambda self: "nodes is forbidden"))
+    person = await busy.hub.login("ada", "x")
+    page = await person.get("gpuspawner/status")
+    text = await page.text()
+    assert page.status == 200
+    assert "The nodes of the cluster cannot be read" in text
+    assert "forbidden" not in text
+    _, found = await status(busy, busy.hub.user("ada").new_api_token())
+    assert (found["known"], {one["free"] for one in found["classes"]}) == (False, {None})

@@ -1,6 +1,7 @@
 """The GPUs of a class node by node, who waits for one, and how many are free in the next hours."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -134,3 +135,28 @@ def test_once_the_last_one_in_line_has_its_turn_nobody_waits_any_more(
     found = free_ahead({"a": left, "b": 0}, taken, same, T0, T0 + 1e6)
     before = [free for at, free in found if turn is None or at < turn]
     assert before == [0] * len(before)
+
+
+def test_devices_of_a_claim_are_told_by_node_and_come_back() -> None:
+    settings = settings_with(small={"accepts": [{"device_class": "gpu.nvidia.com", "product": ["A100"]}]})
+    plain = {"cpu": 8000, "memory": 2**34}
+    known = gpus([node("a", allocatable=plain)], [], settings)
+    devices = known._view.inventory.devices
+    devices.class_changed("gpu.nvidia.com", {"spec": {}})
+    named = [{"name": f"gpu-{index}", "attributes": {"productName": {"string": "A100"}}} for index in range(3)]
+    pool = {"name": "a", "generation": 1, "resourceSliceCount": 1}
+    devices.slice_changed("a", {"spec": {"driver": "gpu.nvidia.com", "nodeName": "a", "pool": pool, "devices": named}})
+    got = [{"request": "gpu", "driver": "gpu.nvidia.com", "pool": "a", "device": "gpu-0"}]
+    asked = {"deviceClassName": "gpu.nvidia.com", "allocationMode": "ExactCount", "count": 1}
+    claim = {
+        "metadata": {"name": "c"},
+        "spec": {"devices": {"requests": [{"name": "gpu", "exactly": asked}]}},
+        "status": {"allocation": {"devices": {"results": got}}},
+    }
+    devices.claim_changed(("hub", "c"), claim)
+    taken = replace(running("1", "a", 0, 2), claims=("c",))
+    known._view.inventory.pod_changed(None, taken)
+    known._view.all_pods = lambda: iter([taken])
+    found = known.now()["small"]
+    assert [(one.node, one.product, one.total, one.free) for one in found.nodes] == [("a", "A100", 3, 2)]
+    assert hours_of(found) == [(0, 2), (2, 3)]

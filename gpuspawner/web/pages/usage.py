@@ -8,6 +8,7 @@ from pydantic import Field
 from tornado.httputil import url_concat
 from tornado.web import authenticated
 
+from gpuspawner.authenticator import current_workspaces
 from gpuspawner.quantity import MICRO, format_duration, say_units
 from gpuspawner.reports.days import Days
 from gpuspawner.reports.sessions import SessionLine, sessions_page
@@ -16,7 +17,7 @@ from gpuspawner.reports.use import NO_GPU, Use, UseOverDays, launched_on
 from gpuspawner.schema import Schema
 from gpuspawner.web.charts import Chart, Column, Series, colours, stacked_bars
 from gpuspawner.web.pages.base import PageHandler
-from gpuspawner.web.usage import subject_of
+from gpuspawner.web.usage import Subject, subject_of
 
 __all__ = ["UsagePage", "cost_of", "gpus_of", "say_hours", "say_moment", "use_chart"]
 
@@ -74,7 +75,7 @@ class UsagePage(PageHandler):
             days=shown.days,
             periods=[(count, self._here(shown, days=count, after=None)) for count in _periods(shown.days)],
             measures=[(name, self._here(shown, by=name)) for name in ("units", "hours")],
-            workspace=shown.workspace,
+            spaces=self._spaces(shown, about),
             sessions=sessions,
             first=self._here(shown, after=None) if shown.after else "",
             next=self._here(shown, after=sessions.next) if sessions.next else "",
@@ -86,6 +87,17 @@ class UsagePage(PageHandler):
             gpus_of=gpus_of,
             format_duration=format_duration,
         )
+
+    def _spaces(self, shown: Shown, about: Subject) -> list[tuple[str, str, bool]]:
+        """Title, link and whether it is shown, of each workspace and of all; empty where there is no choice."""
+        mine = current_workspaces(self.current_user, self.launcher.now()) if about.own else ()
+        if len(mine) < 2:
+            return []
+        spaces = [space for space in self.launcher.settings.workspaces.values() if space.name in mine]
+        choices = [("All workspaces", None), *((space.title, space.name) for space in spaces)]
+        return [
+            (title, self._here(shown, workspace=name, after=None), name == shown.workspace) for title, name in choices
+        ]
 
     def _here(self, shown: Shown, **changes: Any) -> str:
         """This page with something changed."""

@@ -5,15 +5,20 @@ const SOONEST = 3_000;
 let last = 0;
 let planned = null;
 
-/** Renew them soon; calls in quick succession are one. A part in which somebody is at work waits for the next time. */
-export function renew() {
+/**
+ * Renew them soon; calls in quick succession are one. A part in which somebody is at work waits for the next time.
+ * A page that many look at, who all hear of a change at once, asks more seldom, and not all at the same time:
+ * `renew(30_000)`.
+ */
+export function renew(soonest = SOONEST) {
+  const spread = soonest > SOONEST ? Math.random() * SOONEST : 0;
   planned ??= setTimeout(
     async () => {
       planned = null;
       last = Date.now();
       await renewNow();
     },
-    Math.max(0, last + SOONEST - Date.now()),
+    Math.max(spread, last + soonest + spread - Date.now()),
   );
 }
 
