@@ -12,7 +12,7 @@ from gpuspawner.limits.trace import midnight, say_time
 from gpuspawner.quantity import format_duration, micro_of, say_units
 from gpuspawner.reports.causes import why_ended
 
-__all__ = ["ACTIONS", "AuditLine", "audit_filter", "audit_lines"]
+__all__ = ["ACTIONS", "COLUMNS", "AuditLine", "audit_filter", "audit_lines"]
 
 ACTIONS: Mapping[str, str] = {
     Action.GRANT: "Grant",
@@ -27,6 +27,8 @@ ACTIONS: Mapping[str, str] = {
     Action.ROLE: "Role",
 }
 """What entries are about, as headings."""
+COLUMNS = ("at", "actor", "action", "user", "workspace", "sentence", "details", "id")
+"""Of the CSV; the keys of :meth:`AuditLine.as_json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,11 @@ class _Details:
         name = self.text("server")
         return f"the server “{name}”" if name else "the default server"
 
+    @property
+    def launching(self) -> bool:
+        """Whether a server that was stopped had not run yet."""
+        return "session" in self._found and self._found["session"] is None
+
     def gpu_class(self) -> str:
         name = self.text("gpu_class")
         return self._classes[name].title if name in self._classes else name
@@ -169,7 +176,7 @@ def _warning(told: _Details) -> str:
 
 def _stop(told: _Details) -> str:
     message = told.text("message")
-    what = f"The launch of {told.server()} was called off" if told.text("launching") else f"{told.server()} was stopped"
+    what = f"The launch of {told.server()} was called off" if told.launching else f"{told.server()} was stopped"
     what = what[0].upper() + what[1:]
     return f"{what}: “{message}”" if message else f"{what}, without a message"
 

@@ -42,7 +42,7 @@ def sentence(action: str, details: dict[str, Any]) -> str:
         (Action.STOP, {"server": "two", "message": ""}, "The server “two” was stopped, without a message"),
         (
             Action.STOP,
-            {"server": "two", "message": "Sorry", "launching": True},
+            {"server": "two", "message": "Sorry", "session": None},
             "The launch of the server “two” was called off: “Sorry”",
         ),
         (Action.WARNING, {"percent": 90}, "90 % of the budget are used"),

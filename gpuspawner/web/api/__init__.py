@@ -3,6 +3,8 @@
 from typing import Any
 
 from gpuspawner.web.api.activity import ActivityHandler
+from gpuspawner.web.api.administration import CapacityHandler, ConfigurationHandler, LimitsHandler, QueueHandler
+from gpuspawner.web.api.audit import AuditHandler
 from gpuspawner.web.api.availability import AvailabilityHandler
 from gpuspawner.web.api.catalog import CatalogHandler, EntitlementsHandler
 from gpuspawner.web.api.costs import BalanceHandler, EstimateHandler
@@ -46,6 +48,11 @@ ROUTES = (
     Route("/workspaces/{workspace}/servers", ServersHandler),
     Route("/grants", GrantsHandler),
     Route("/grants/{grant_id}", GrantHandler),
+    Route("/audit", AuditHandler),
+    Route("/limits", LimitsHandler),
+    Route("/queue", QueueHandler),
+    Route("/capacity", CapacityHandler),
+    Route("/configuration", ConfigurationHandler),
 )
 """What is more special comes first."""
 

@@ -1,21 +1,16 @@
 """``/hub/api/gpuspawner/grants``: more for a member or a workspace, until a date, with a reason."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gpuspawner.budgets.granting import GrantRequest, grant_as_json, grant_of, say_grant
-from gpuspawner.ledger.records import Grant, GrantFilter
+from gpuspawner.budgets.granting import GrantRequest, grant_as_json
+from gpuspawner.ledger.records import GrantFilter
 from gpuspawner.membership.roles import Action
-from gpuspawner.sessions.notices import Notice
 from gpuspawner.web.api import answers
-from gpuspawner.web.api.base import ApiHandler, NotFoundError
+from gpuspawner.web.api.base import ApiHandler
 from gpuspawner.web.api.operations import OWN, Operation, Operations, Paged, Pages
-from gpuspawner.web.sessions import sessions_of
-
-if TYPE_CHECKING:
-    from gpuspawner.launcher import Launcher
+from gpuspawner.web.granting import give, take_back
 
 __all__ = ["GrantHandler", "GrantsHandler"]
 
@@ -81,25 +76,8 @@ class GrantsHandler(ApiHandler):
 
     async def post(self) -> None:
         """See :class:`~gpuspawner.budgets.granting.GrantRequest`. One with the id of another grants nothing."""
-        asked = self.body(GrantRequest)
-        self.require(Action.ADMINISTER, asked.workspace)
-        launcher = await self.ready_launcher()
-        grant = grant_of(asked, launcher.settings, self.asker, launcher.now())
-        user = self.user_named(grant.user) if grant.user is not None else None
-        fresh = await launcher.store.grant(grant)
-        known = grant if fresh else await _grant(launcher, grant.id) or grant
-        launcher.accounts.grant(known)
-        if fresh:
-            self._tell(user, grant, launcher)
-        self.answer(grant_as_json(known), 201 if fresh else 200)
-
-    def _tell(self, user: Any, grant: Grant, launcher: "Launcher") -> None:
-        sessions = sessions_of(user) if user is not None else None
-        if sessions is not None and grant.user is not None:
-            sentence = say_grant(grant, launcher.settings, grant.at)
-            data = grant_as_json(grant)
-            notice = Notice(kind="grant", user=grant.user, sentence=sentence, at=grant.at, data=data, until=grant.until)
-            sessions.notices.tell(notice)
+        grant, fresh = await give(self, self.body(GrantRequest))
+        self.answer(grant_as_json(grant), 201 if fresh else 200)
 
 
 class GrantHandler(ApiHandler):
@@ -117,17 +95,4 @@ class GrantHandler(ApiHandler):
 
     async def delete(self, grant_id: str) -> None:
         """Revoke it: what has been spent of it stays paid, the rest is gone. Repeating it changes nothing."""
-        launcher = await self.ready_launcher()
-        grant = await _grant(launcher, grant_id)
-        self.require(Action.ADMINISTER, grant.workspace if grant is not None else None)
-        if grant is None:
-            raise NotFoundError("There is no such grant.", "See GET /hub/api/gpuspawner/grants.")
-        now = launcher.now()
-        if await launcher.store.revoke(grant_id, self.asker, now):
-            grant = replace(grant, revoked=now)
-            launcher.accounts.grant(grant)
-        self.answer(grant_as_json(grant))
-
-
-async def _grant(launcher: "Launcher", grant_id: str) -> Grant | None:
-    return next(iter((await launcher.store.granted(GrantFilter(id=grant_id))).rows), None)
+        self.answer(grant_as_json(await take_back(self, grant_id)))
