@@ -34,20 +34,21 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class ClassOverTime:
-    """One GPU class. ``gpu_seconds`` were used of ``of_seconds``, None where the total was not known all the time;
-    ``full`` are the seconds in which all there were have been in use."""
+    """One GPU class. ``gpu_seconds`` were used in all; ``known_seconds`` of them while it was known how many there
+    were, which are ``of_seconds``. ``full`` are the seconds in which all there were have been in use."""
 
     gpu_class: str
     title: str
     slots: tuple[Slot, ...]
     gpu_seconds: float
-    of_seconds: float | None
+    known_seconds: float
+    of_seconds: float
     full: float
 
     @property
     def share(self) -> float | None:
         """What was used of what there was, from 0 to 1; None where that is not known."""
-        return self.gpu_seconds / self.of_seconds if self.of_seconds else None
+        return self.known_seconds / self.of_seconds if self.of_seconds else None
 
     @property
     def most(self) -> int:
@@ -65,7 +66,8 @@ class ClassOverTime:
             "gpu_class": self.gpu_class,
             "title": self.title,
             "gpu_seconds": round(self.gpu_seconds),
-            "of_seconds": None if self.of_seconds is None else round(self.of_seconds),
+            "known_seconds": round(self.known_seconds),
+            "of_seconds": round(self.of_seconds),
             "full_seconds": round(self.full),
             "most": self.most,
             "slots": [
@@ -180,7 +182,7 @@ def _moments(
 def _over_time(name: str, title: str, moments: Iterable[_Moment], since: datetime, step: timedelta) -> ClassOverTime:
     slots: list[Slot] = []
     here: list[_Moment] = []
-    number, gpu_seconds, of_seconds, full, known = 0, 0.0, 0.0, 0.0, True
+    number, gpu_seconds, known_seconds, of_seconds, full = 0, 0.0, 0.0, 0.0, 0.0
     for moment in moments:
         place = int((moment.at - since) / step)
         if place != number and here:
@@ -189,13 +191,14 @@ def _over_time(name: str, title: str, moments: Iterable[_Moment], since: datetim
         number = place
         here.append(moment)
         gpu_seconds += moment.used * moment.seconds
-        of_seconds += (moment.total or 0) * moment.seconds
-        known = known and moment.total is not None
+        if moment.total is not None:
+            known_seconds += moment.used * moment.seconds
+            of_seconds += moment.total * moment.seconds
         if moment.total and moment.used >= moment.total:
             full += moment.seconds
     if here:
         slots.append(_slot(here, since + number * step))
-    return ClassOverTime(name, title, tuple(slots), gpu_seconds, of_seconds if known else None, full)
+    return ClassOverTime(name, title, tuple(slots), gpu_seconds, known_seconds, of_seconds, full)
 
 
 def _slot(moments: Sequence[_Moment], begins: datetime) -> Slot:

@@ -11,11 +11,11 @@ from gpuspawner.config import SECTION, Settings
 from gpuspawner.limits.checks import place_of
 from gpuspawner.limits.cohort import Cohort
 from gpuspawner.limits.limits import Dated, Limits
-from gpuspawner.limits.trace import Unit
+from gpuspawner.limits.trace import Check, Unit
 from gpuspawner.quantity import micro_of, say_units
 from gpuspawner.workspace import Budget, Workspace
 
-__all__ = ["EffectiveLimit", "EffectiveLimits", "Scope", "effective_limits"]
+__all__ = ["EffectiveLimit", "EffectiveLimits", "Scope", "effective_limits", "title_of"]
 
 
 class Scope(StrEnum):
@@ -28,6 +28,13 @@ class Scope(StrEnum):
     EVERYWHERE = "Each member, in all workspaces"
     LAUNCH = "Each launch"
     BUDGET = "Budget"
+
+
+_WHOSE = {
+    Scope.MEMBER: "each member",
+    Scope.EVERYWHERE: "each member in all workspaces",
+    Scope.LAUNCH: "one launch",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,12 @@ class EffectiveLimit:
     first: date | None = None
     last: date | None = None
     ordinarily: str = ""
+
+    @property
+    def about(self) -> str:
+        """What it bounds, where no heading says whom it is about."""
+        whose = _WHOSE.get(self.scope)
+        return f"{self.title} of {whose}" if whose else self.title
 
     def as_json(self) -> dict[str, Any]:
         """For the API."""
@@ -105,6 +118,38 @@ def effective_limits(settings: Settings, workspace: Workspace, day: date) -> Eff
         before=max((one - timedelta(days=1) for one in changes if one <= day), default=None),
         after=min((one for one in changes if one > day), default=None),
     )
+
+
+_KINDS = {
+    "workspace.open": "Days of the workspace",
+    "workspace.quota": "Quota of the workspace",
+    "cohort.quota": "Quota of the cohort",
+    "cohort.borrowing": "What the cohort lends",
+    "workspace.budget.per_member": "Budget of the member",
+    "workspace.budget.pool": "Budget of all members",
+    "workspace.profiles": "Profiles on offer",
+    "workspace.gpu_classes": "GPU classes on offer",
+    "workspace.images": "Images on offer",
+    "profile.images": "Images of the profile",
+}
+_OWNERS = {
+    "profile": "the profile",
+    "workspace.per_launch": "one launch here",
+    "workspace.per_member": "each member here",
+    "hub.per_member": "each member in all workspaces",
+}
+
+
+def title_of(check: Check, settings: Settings) -> str:
+    """The kind of a limit that a decision looked at, for people: ``"Memory of each member here"``."""
+    known = settings.catalog.gpu_classes
+    of_class = known[check.gpu_class].title if check.gpu_class in known else check.gpu_class
+    owner, _, key = check.limit.rpartition(".")
+    what = _OF_MEMBERS.get(key) or _OF_LAUNCHES.get(key)
+    title = _KINDS.get(check.limit)
+    if title is None and owner in _OWNERS:
+        title = f"{what[0] if what else key.replace('_', ' ').capitalize()} of {_OWNERS[owner]}"
+    return ", ".join(part for part in (title or check.limit, of_class) if part)
 
 
 _AMOUNTS = {"gpus": ("GPUs", Unit.GPUS), "cpu": ("CPU", Unit.CORES), "memory": ("Memory", Unit.BYTES)}

@@ -10,6 +10,7 @@ from gpuspawner.web.costs import CostPage
 from gpuspawner.web.navigation import navigation
 from gpuspawner.web.pages.servers import DeletePage, ExtendPage, NewServerPage, StopPage
 from gpuspawner.web.pages.status import StatusPage
+from gpuspawner.web.pages.administration import admin_pages
 from gpuspawner.web.pages.usage import UsagePage
 from gpuspawner.web.pages.workspaces import workspace_pages
 from gpuspawner.web.pictures import PicturePage
@@ -38,6 +39,7 @@ def handlers() -> list[tuple[Any, ...]]:
         (r"/gpuspawner/status", StatusPage),
         (r"/gpuspawner/pictures/(?P<profile_name>[^/]+)", PicturePage),
         *workspace_pages(),
+        *admin_pages(),
         *api_handlers(),
     ]
 

@@ -54,7 +54,8 @@ def test_it_is_what_counting_second_by_second_finds(history: tuple[list[Capacity
         for second in range(LENGTH)
     ]
     assert found.gpu_seconds == sum(used)
-    assert found.of_seconds == (None if None in totals else sum(total or 0 for total in totals))
+    assert found.of_seconds == sum(total or 0 for total in totals)
+    assert found.known_seconds == sum(now for now, total in zip(used, totals, strict=True) if total is not None)
     assert found.full == sum(bool(total) and now >= (total or 0) for now, total in zip(used, totals, strict=True))
     assert found.most == max(used)
     step = int(STEP.total_seconds())

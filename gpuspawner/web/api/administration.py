@@ -161,7 +161,8 @@ class ClassCapacity(Answer):
     gpu_class: str
     title: str
     gpu_seconds: int = Field(description="GPUs times seconds in use.")
-    of_seconds: int | None = Field(description="GPUs times seconds that there were; null where not always known.")
+    known_seconds: int = Field(description="Of them, those in which it was known how many GPUs there were.")
+    of_seconds: int = Field(description="GPUs times seconds that there were, as far as that is known.")
     full_seconds: int = Field(description="Seconds in which all there were have been in use.")
     most: int = Field(description="In use at once, at most.")
     slots: list[CapacitySlot]

@@ -4,21 +4,17 @@ from typing import Any, ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from gpuspawner.authenticator import current_workspaces
-from gpuspawner.limits.explain import explain, times_of_membership
 from gpuspawner.membership.roles import Action
 from gpuspawner.request import OPTIONS
 from gpuspawner.schema import Schema
 from gpuspawner.web.api import answers
-from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
+from gpuspawner.web.api.base import ApiHandler
 from gpuspawner.web.api.launch_options import LaunchOptions, Options
 from gpuspawner.web.api.offers import WorkspaceOffer
 from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
-from gpuspawner.web.form import describe_launch
+from gpuspawner.web.explaining import explained
 
 __all__ = ["ExplainHandler"]
-
-_FIRST_SYNC = 5.0
 
 
 class Question(Schema):
@@ -112,35 +108,5 @@ class ExplainHandler(ApiHandler):
 
     async def _explain(self, asked: Question) -> None:
         name = asked.user or getattr(self.current_user, "name", "")
-        launcher = self.launcher
-        settings, own = launcher.settings, self.is_self(name)
-        readable = [space for space in settings.workspaces if own or self.may(Action.READ, space)]
-        user = self.user_named(name) if self.may(Action.READ) or own else self.find_user(name)
-        spaces = set() if user is None else self._workspaces_of(user) & set(readable)
-        if not spaces and not own and not self.may(Action.READ):
-            raise ForbiddenError(f"{self.asker} may not do this.", f"It takes the scope {Action.READ} of a workspace.")
-        if asked.options.get("workspace") in settings.workspaces.keys() - set(readable):
-            self.require(Action.READ, asked.options["workspace"])
-        if not await launcher.synced(_FIRST_SYNC):
-            raise UnavailableError("The hub has not read the cluster yet.", "Ask again in a few seconds.")
-        known = await launcher.books.ready()
-        mine, now = await user.spawner.my_settings(), launcher.now()
-        found = explain(
-            asked.options,
-            user=name,
-            server=asked.server,
-            workspaces=spaces,
-            open_now=current_workspaces(user, now) & spaces,
-            settings=mine,
-            usage=launcher.usage(),
-            capacity=launcher.capacity(),
-            now=now,
-            accounts=launcher.accounts if known else None,
-        )
-        summary = describe_launch(found.request, mine.catalog) if found.request is not None else ""
-        self.answer({**found.as_json(), "summary": summary, "budgets_known": known})
-
-    def _workspaces_of(self, user: Any) -> set[str]:
-        """Also those that are not open yet, or no more."""
-        times = times_of_membership(self.launcher.settings, self.launcher.now())
-        return {name for name, at in times.items() if name in current_workspaces(user, at)}
+        told = await explained(self, name, asked.server, asked.options)
+        self.answer({**told.found.as_json(), "summary": told.summary, "budgets_known": told.budgets_known})
