@@ -8,9 +8,9 @@ from typing import Any
 from gpuspawner.web.api import api_handlers
 from gpuspawner.web.costs import CostPage
 from gpuspawner.web.navigation import navigation
+from gpuspawner.web.pages.administration import admin_pages
 from gpuspawner.web.pages.servers import DeletePage, ExtendPage, NewServerPage, StopPage
 from gpuspawner.web.pages.status import StatusPage
-from gpuspawner.web.pages.administration import admin_pages
 from gpuspawner.web.pages.usage import UsagePage
 from gpuspawner.web.pages.workspaces import workspace_pages
 from gpuspawner.web.pictures import PicturePage

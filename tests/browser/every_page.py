@@ -44,7 +44,17 @@ ALL = [
     *(Shown(f"gpuspawner/workspaces/cse151a{tab}", AUDITOR, _READERS) for tab in ("", "/servers")),
     *(
         Shown(f"gpuspawner/admin{part}", ADMINISTRATOR, _ADMINISTRATORS)
-        for part in ("", "/workspaces", "/limits", "/grants", "/audit", "/capacity", "/queue", "/configuration")
+        for part in (
+            "",
+            "/workspaces",
+            "/limits",
+            "/explain?user=ada&workspace=cse151a&profile=pytorch&gpu_class=medium",
+            "/grants",
+            "/audit",
+            "/capacity",
+            "/queue",
+            "/configuration",
+        )
     ),
 ]
 
@@ -58,7 +68,7 @@ def routes() -> list[str]:
 def registered(page: Shown) -> bool:
     """Whether a page of ours has a handler; the others are JupyterHub's."""
     ours = page.path.startswith("gpuspawner/")
-    return not ours or any(re.fullmatch(pattern, f"/{page.path}") for pattern in routes())
+    return not ours or any(re.fullmatch(pattern, f"/{page.path.partition('?')[0]}") for pattern in routes())
 
 
 def _is_shown(handler: type[PageHandler]) -> bool:
