@@ -68,7 +68,7 @@ def routes() -> list[str]:
 def registered(page: Shown) -> bool:
     """Whether a page of ours has a handler; the others are JupyterHub's."""
     ours = page.path.startswith("gpuspawner/")
-    return not ours or any(re.fullmatch(pattern, f"/{page.path.partition('?')[0]}") for pattern in routes())
+    return not ours or any(re.fullmatch(pattern, "/" + page.path.partition("?")[0]) for pattern in routes())
 
 
 def _is_shown(handler: type[PageHandler]) -> bool:
