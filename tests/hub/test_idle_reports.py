@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cluster import IMAGES, NODES, SECTION
 from launching import launch
+from notebook_driver import DRIVER
 from real_prometheus import RealPrometheus, Series
 from running_hub import RunningHub
 
@@ -23,26 +24,6 @@ MIB = 2**20
 SOURCES = Path(notebook.__file__).parents[2]
 NOTEBOOK = (sys.executable, "-m", "jupyterhub.singleuser", "--allow-root")
 PYTORCH = {**SECTION["profiles"]["pytorch"], "image": "example.org/jupyter:1", "runtime": "8h"}
-DRIVER = """
-\"\"\"What nvidia-ml-py says on a machine with one GPU, of which a file tells the MiB in use.\"\"\"
-import os
-from pathlib import Path
-from types import SimpleNamespace
-
-class NVMLError(Exception): pass
-class NVMLError_FunctionNotFound(NVMLError): pass
-class NVMLError_NotFound(NVMLError): pass
-
-NVML_DEVICE_MIG_ENABLE, nvmlMemory_v2 = 1, 2
-nvmlInit = nvmlShutdown = lambda: None
-nvmlDeviceGetCount = lambda: 1
-nvmlDeviceGetHandleByIndex = lambda index: index
-nvmlDeviceGetMigMode = lambda card: [0, 0]
-nvmlDeviceGetUUID = lambda card: os.environ["NVIDIA_VISIBLE_DEVICES"]
-nvmlDeviceGetMemoryInfo = lambda card, version: SimpleNamespace(
-    used=int(Path(__file__).with_name("mib").read_text()) * 2**20
-)
-"""
 
 
 @pytest.fixture
