@@ -1,4 +1,7 @@
-"""Make the pictures of the README and the docs from the running demo. Run: make screenshots"""
+"""Make the pictures of the README and the docs from the running demo. Run: make screenshots
+
+Or some of them: python tools/screenshots.py jupyterlab
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +19,7 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("demo", "browser", "hub")]
 
 from busy_hub import busy_hub  # noqa: E402
+from notebook_driver import settings_with_driver  # noqa: E402
 from running_demo import Demo, Member  # noqa: E402
 
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
@@ -90,7 +94,7 @@ async def notebook(browser: Browser, demo: Demo) -> None:
     await shoot(page, "home")
 
 
-async def usage_and_gpus(browser: Browser) -> None:
+async def usage_and_gpus(browser: Browser, _: Demo) -> None:
     """The usage page and the page of GPUs, of a hub that is in use."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         async with busy_hub(Path(folder)) as hub:
@@ -112,27 +116,45 @@ async def usage_and_gpus(browser: Browser) -> None:
                 await shoot(page, name)
 
 
-async def main() -> None:
-    """Start the demo, take every picture, end the demo; with ``usage`` as argument, only those of use and GPUs."""
-    if sys.argv[1:] == ["usage"]:
-        async with async_playwright() as playwright:
-            await usage_and_gpus(await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS))
-        return
+async def jupyterlab(browser: Browser, demo: Demo) -> None:
+    """The item in JupyterLab's status bar with its panel, and a warning."""
+    page = await sign_in(browser, demo, "researcher", 1000, 640)
+    researcher = await asyncio.to_thread(Member, demo, "researcher")
+    launch = {"workspace": "vision-lab", "profile": "pytorch", "gpu_class": "small", "runtime": "30m10s"}
+    await asyncio.to_thread(researcher.start_server, **launch)
+    await page.goto(f"{demo.url}/user/researcher/lab?reset")
+    await page.locator("#gpuspawner-status").wait_for(timeout=60_000)
+    await page.get_by_role("button", name="No", exact=True).click(timeout=60_000)
+    await page.locator(".Toastify__toast", has_text="ends in").wait_for(timeout=60_000)
+    await page.click("#gpuspawner-status")
+    await page.get_by_text("busy").first.wait_for()
+    await shoot(page, "jupyterlab")
+
+
+PICTURES = (forms, notebook, jupyterlab, usage_and_gpus)
+
+
+async def main(names: list[str]) -> None:
+    """Start the demo, take the pictures of these functions, or of all, end the demo."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "settings"  # the demo's cards are pretended, and so is their driver
+        settings.mkdir()
+        settings_with_driver(settings, 9216, ROOT)
+        os.environ["JUPYTER_CONFIG_PATH"] = str(settings)
         demo = await asyncio.to_thread(Demo.start, Path(folder) / "demo")
         try:
             prof = await asyncio.to_thread(Member, demo, "prof")
             await asyncio.to_thread(prof.start_server, workspace="cse151a", profile="pytorch", gpu_class="small")
             async with async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-                await forms(browser, demo)
-                await notebook(browser, demo)
-                await usage_and_gpus(browser)
+                for take in PICTURES:
+                    if not names or take.__name__ in names:
+                        await take(browser, demo)
                 await browser.close()
         finally:
             await asyncio.to_thread(demo.end)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

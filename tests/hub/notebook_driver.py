@@ -1,5 +1,9 @@
 """A driver library for notebook servers of tests, as a module: what nvidia-ml-py says on a machine with one T4."""
 
+from pathlib import Path
+
+__all__ = ["DRIVER", "settings_with_driver"]
+
 DRIVER = """
 import os
 from pathlib import Path
@@ -22,3 +26,11 @@ nvmlDeviceGetMemoryInfo = lambda card, version: SimpleNamespace(
 )
 """
 """A file ``mib`` beside it tells the MiB in use."""
+
+
+def settings_with_driver(folder: Path, mib: int, *modules: Path) -> None:
+    """Make a folder for ``JUPYTER_CONFIG_PATH``, by which servers find the driver, and modules of other folders."""
+    paths = [str(path) for path in (folder, *modules)]
+    (folder / "jupyter_server_config.py").write_text(f"import sys\nsys.path[:0] = {paths!r}\n")
+    (folder / "pynvml.py").write_text(DRIVER)
+    (folder / "mib").write_text(str(mib))

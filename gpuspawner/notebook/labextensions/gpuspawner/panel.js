@@ -29,8 +29,7 @@ export class Panel {
   show({ server, left, gpus, cpu, budget, notices, trouble, hub }) {
     const title = [server.profile_title, server.workspace_title];
     this._fill("title", title, () => [
-      h("h2", {}, server.profile_title || "This server"),
-      server.workspace_title && h("p", {}, server.workspace_title),
+      h("h2", {}, title.filter(Boolean).join(", ") || "This server"),
     ]);
     const [first] = server.ends_by;
     const until = clock(first.at, left);
@@ -104,13 +103,13 @@ function timeKind(left) {
 
 function hardware(gpus, cpu) {
   const rows = gpus.map(({ name, used, total, load }) => {
-    const memory = `${gib(used)} of ${gib(total)} GiB in use`;
+    const memory = `${gib(used)} of ${gib(total)} GiB`;
+    const busy = load === null ? "" : `${percent(load)} busy, `;
     return h(
       "div",
       { class: "gs-gpu" },
-      h("p", {}, h("span", {}, name), h("span", {}, load === null ? "" : `${percent(load)} busy`)),
-      bar(used / total, `Memory of the GPU: ${memory}`),
-      h("p", {}, memory),
+      h("p", {}, h("span", {}, name), h("span", {}, `${busy}${memory}`)),
+      bar(used / total, `${memory} of the GPU's memory in use`),
     );
   });
   if (cpu !== null) {
@@ -124,13 +123,13 @@ function hardware(gpus, cpu) {
 function money({ left, total, sentence }) {
   return [
     h("h3", {}, "Budget"),
-    h("p", {}, h("span", {}, `${units(left)} left`), h("span", {}, `of ${units(total)}`)),
     bar(total ? left / total : 0, `${units(left)} of ${units(total)} left`),
     h("p", {}, sentence),
   ];
 }
 
+// Of its end the panel has told already.
 function warnings(notices) {
-  const lasting = notices.filter(({ level }) => level !== "info");
+  const lasting = notices.filter(({ level, kind }) => level !== "info" && kind !== "ends-soon");
   return lasting.map(({ sentence, level }) => h("p", { class: `gs-notice gs-${level}` }, sentence));
 }
