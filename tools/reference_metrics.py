@@ -15,6 +15,8 @@ The hub tells Prometheus of GPUs, launches, waiting, service units, and of its o
 where JupyterHub tells of itself. They are read from memory: a scrape asks neither Kubernetes nor a database. None names
 a member; who used what is for the [ledger](../how-to/ledger.md). Counters begin anew with the hub.
 
+A scrape costs the hub 2 ms of CPU with 1,000 servers on 10 nodes, and 30 ms on 1,000 nodes with 5,000 pods of others.
+
 JupyterHub lets in whoever has the scope `read:metrics`. A role for Prometheus, and what its configuration needs:
 
 ```python

@@ -101,7 +101,8 @@ def strategies(operation: APIOperation[Any, Any, Any, Any], grant: str) -> Itera
     for place in places:
         fixed = {"path_parameters": place, **({"body": body} if body else {})}
         yield "example", st.builds(operation.Case, **{k: st.just(v) for k, v in {**fixed, "query": query}.items()})
-    yield "real", st.sampled_from(places).flatmap(lambda place: operation.as_strategy(path_parameters=place))
+    if names:
+        yield "real", st.sampled_from(places).flatmap(lambda place: operation.as_strategy(path_parameters=place))
     yield "random", operation.as_strategy()
     if operation.query or operation.body:
         yield "wrong", operation.as_strategy(schemathesis.GenerationMode.NEGATIVE, path_parameters=places[0])
