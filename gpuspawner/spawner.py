@@ -306,10 +306,9 @@ class GPUSpawner(SpawnerTraits, Spawner):  # type: ignore[misc]  # JupyterHub is
                 yield launching_of([step], gpus=self._gpus).as_event()
 
     @property
-    def launching(self) -> Launching | None:
-        """Where the launch under way is; None before anything was told of it."""
-        told = self._launch_feed.so_far if self._launch_feed is not None else ()
-        return launching_of(told, gpus=self._gpus) if told else None
+    def launching(self) -> Launching:
+        """Where the launch under way is."""
+        return launching_of(self._launch_feed.so_far if self._launch_feed is not None else (), gpus=self._gpus)
 
     async def get_url(self) -> str:
         """Where the server is; asked by a hub that restarts, also for one that was still starting.

@@ -113,7 +113,6 @@ class ExitedError(PodError):
     """The server's process ended: at once, in a crash loop, or later by itself."""
 
     code = "exited"
-    ways = (Way.IMAGE, Way.AGAIN)
 
     def __init__(self, exit_code: int | None, log: str = "", *, ran: bool = False, detail: str = "") -> None:
         when = "ended" if ran else "ended before it was ready"
@@ -122,6 +121,7 @@ class ExitedError(PodError):
         said = f' The last line of its log: "{plain(lines[-1])}"' if lines else ""
         remedy = AGAIN if ran else "Choose another profile or image; the log says more to the administrator of the hub."
         super().__init__(f"The server {when}{with_code}.{said}", remedy, "\n".join(lines[-20:]) or detail)
+        self.ways = (Way.AGAIN,) if ran else (Way.IMAGE,)
 
 
 class SilentError(PodError):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from gpuspawner.cluster.events import Progress, Step
+from gpuspawner.cluster.events import Phase, Progress, Step
 from gpuspawner.cluster.outlook import Outlook, about
 
 __all__ = ["Fact", "LaunchStep", "Launching", "Said", "StepState", "launching_of"]
@@ -21,6 +21,7 @@ _TITLES = {
     Step.READY: "Ready",
 }
 _ORDER = tuple(Step)
+_NO_NEWS = Progress(Phase.ACCEPTED, "The launch was accepted; what it waits for is told in a moment.", 0)
 
 
 class StepState(StrEnum):
@@ -89,11 +90,11 @@ class Launching:
 
 
 def launching_of(told: Sequence[Progress], *, gpus: int) -> Launching:
-    """Where a launch for so many GPUs is that has told this so far, oldest first; at least one."""
-    last = told[-1]
+    """Where a launch for so many GPUs is that has told this so far, oldest first."""
+    last = told[-1] if told else _NO_NEWS
     return Launching(
         message=last.message,
-        percent=max(step.percent for step in told),
+        percent=max((step.percent for step in told), default=last.percent),
         phase=str(last.phase),
         raw=last.raw,
         at=last.at,
@@ -130,5 +131,6 @@ def _facts(last: Progress, gpus: int) -> list[Fact]:
         until = last.at + timedelta(seconds=last.within)
         day = "" if last.within < 20 * 3600 else f"{until:%A} "
         label = "Waits until" if last.step is Step.PLACE else "Gives up at"
-        found.append(Fact("until", label, f"{day}{until:%H:%M}"))
+        late = outlook is not None and outlook.by is not None and outlook.by > until
+        found.append(Fact("until", label, f"{day}{until:%H:%M}{', which is before your turn' if late else ''}"))
     return found

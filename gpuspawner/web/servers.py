@@ -129,7 +129,7 @@ def _card(user: Any, name: str, stored: Any, now: datetime) -> Card | None:
         return Card(
             **common,
             state=CardState.STARTING,
-            launching=spawner.launching,
+            launching=getattr(spawner, "launching", None),
             summary=getattr(spawner, "launch_summary", ""),
         )
     if spawner.pending == "stop":

@@ -47,6 +47,7 @@ SECTION: dict[str, Any] = {
             ],
         },
         "notebook": {**_PROFILE, "display_name": "Notebook"},
+        "hasty": {**_PROFILE, **_GPUS, "display_name": "Hasty", "wait": {"default": 2, "min": 1, "max": "2h"}},
         "silent": {**_PROFILE, "display_name": "Silent", "image": "example.org/silent:1"},
         "crash": {**_PROFILE, "display_name": "Crash", "image": "example.org/crash:1"},
     },
@@ -55,7 +56,7 @@ SECTION: dict[str, Any] = {
         "cse151a": {
             "display_name": "CSE 151A",
             "members": ["ada", "grace", "prof"],
-            "quota": {"small": 2, "medium": 2},
+            "quota": {"small": 4, "medium": 1},
             "per_member": {"gpus": 2},
             "budget": {"per_member": 10, "renews": "weekly"},
         },

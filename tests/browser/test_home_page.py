@@ -159,7 +159,8 @@ async def test_in_both_themes_and_on_a_telephone_everything_is_accessible(hub: R
     page = await sign_in(browser, hub, "ada")
     await card(page).get_by_label("Stop Your server", exact=True).click()
     for theme in ("light", "dark"):
-        await page.emulate_media(color_scheme=theme)
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        await page.locator(f"html[data-bs-theme={theme}]").wait_for()
         results = await Axe().run(page, options=WCAG)
         assert results.violations_count == 0, results.generate_report()
     await page.set_viewport_size({"width": 390, "height": 844})

@@ -68,6 +68,6 @@ async def test_the_page_of_a_launch_under_way_names_it_and_cancels_it(start_gpu_
     (server,) = re.findall(r'data-server-url="(/hub/api/[^"]*)"', page)
     assert server == "/hub/api/users/ada/servers/thesis"
     assert re.search(r'data-started="\d{4}-\d\d-\d\dT[0-9:.]+Z"', page)
-    (token,) = re.findall(r'data-xsrf="([^"]*)"', page)
+    token = re.findall(r'name="_xsrf" value="([^"]*)"', page)[0]
     answer = await ada.session.delete(hub.url.with_path(server), headers={"X-XSRFToken": token})
     assert answer.status in (202, 204)

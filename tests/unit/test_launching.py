@@ -65,6 +65,16 @@ def test_whoever_is_next_is_told_so_and_of_days_the_weekday() -> None:
     assert [fact.text for fact in launch.facts] == ["You are next", "in about 24 h, by Tuesday 12:00", "Tuesday 18:00"]
 
 
+def test_a_launch_that_will_be_withdrawn_before_its_turn_says_so() -> None:
+    outlook = Outlook(0, 0, NOON.replace(hour=14), 7200)
+    launch = launching_of([told(Phase.WAITING, outlook=outlook, within=1800, at=NOON)], gpus=1)
+    assert launch.facts[-1].text == "12:30, which is before your turn"
+
+
+def test_before_anything_was_told_a_launch_is_accepted() -> None:
+    assert shown(launching_of([], gpus=1)) == ">Accepted GPU Node Files Image Start Ready"
+
+
 def test_what_was_said_is_kept_with_its_time_and_without_saying_it_twice() -> None:
     feed = Feed(lambda: NOON)
     feed.tell(told(Phase.WAITING, raw="0/3 nodes"))
