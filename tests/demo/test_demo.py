@@ -1,11 +1,16 @@
 """`gpuspawner demo` as somebody at a terminal sees it."""
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +23,8 @@ from gpuspawner.cli.ports import check_free, free_ports
 from gpuspawner.cli.proxy import Proxy
 
 Addresses = set[tuple[str, int]]
+LINES = 60
+"""Of an event stream, most of which only keep it alive."""
 
 
 def assert_nothing_is_left(demo: Demo, listened: Addresses, within: float = 0) -> None:
@@ -55,6 +62,32 @@ def test_every_account_it_names_can_sign_in(start_demo: StartDemo) -> None:
     for name in ("student", "researcher", "prof", "admin"):
         member = Member(demo, name)
         assert member.ask("GET", "/hub/api/user").json()["admin"] == (name == "admin")
+
+
+@contextmanager
+def events(member: Member, path: str) -> Iterator[Iterator[Any]]:
+    """What an event stream of the hub says, through the proxy, while it goes on."""
+    headers = {"Authorization": f"token {member.token}", "Accept": "text/event-stream"}
+    url = f"{member.demo.url}/hub/api/gpuspawner/{path}"
+    with requests.get(url, headers=headers, stream=True, timeout=60) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        lines = islice(stream.iter_lines(chunk_size=1), LINES)
+        yield (json.loads(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: "))
+
+
+def test_what_is_free_and_what_members_should_know_comes_through_the_proxy_as_it_happens(
+    start_demo: StartDemo,
+) -> None:
+    member = Member(start_demo(), "student")
+    with events(member, "availability") as available, events(member, "notices") as news:
+        free = (now["classes"]["small"]["free"] for now in available)
+        assert next(free) == 4
+        member.start_server(profile="pytorch", gpu_class="small")
+        assert 3 in free
+        member.ask("POST", "/hub/api/gpuspawner/sessions/student/extend", json={"by": "1h"}).raise_for_status()
+        assert next(news)["kind"] == "extended"
+        member.stop_server()
+        assert 4 in free
 
 
 def test_nothing_listens_beyond_loopback(start_demo: StartDemo) -> None:
