@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from gpuspawner.errors import LaunchError, Way
@@ -294,8 +295,9 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 11
 
 
+@lru_cache(maxsize=16_384)
 def _time(text: str) -> datetime | None:
-    """A time in RFC 3339; None for anything else."""
+    """A time in RFC 3339; None for anything else. Forecasts ask for those of all pods, again and again."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
