@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, case, false, func, literal, or_, select, tuple_
@@ -28,6 +27,8 @@ __all__ = ["LONGEST_PAGE", "audit", "grants", "sessions", "usage", "usage_betwee
 
 LONGEST_PAGE = 1000
 """Rows."""
+_CHARGED = 3
+"""Of the columns of ``_sums``."""
 _ALIKE = ("user", "workspace", "profile", "gpu_class", "actor", "action")
 
 
@@ -67,22 +68,39 @@ def grants(connection: Connection, where: GrantFilter, after: str | None, limit:
 
 
 def usage(connection: Connection, where: SessionFilter, by: UsedBy) -> list[Usage]:
-    """What the sessions of a filter used, summed up by what they have in common; the dearest first."""
-    name, charged, seconds = SESSIONS.c[by], SESSIONS.c.charged, SESSIONS.c.seconds
-    held = case((charged.is_(None), SESSIONS.c.held), else_=0)
-    sums = [func.coalesce(func.sum(one), 0) for one in (seconds, SESSIONS.c.gpus * seconds, charged, held)]
-    found = select(name, func.count(), *sums).where(*_of_sessions(where)).group_by(name)
-    return [
-        Usage(of, count, *map(int, numbers))
-        for of, count, *numbers in connection.execute(found.order_by(sums[2].desc(), name))
-    ]
+    """What the sessions of a filter used, by what they have in common; the dearest first."""
+    name, sums = SESSIONS.c[by], _sums(SESSIONS.c)
+    found = select(name, *sums).where(*_of_sessions(where)).group_by(name)
+    return [_usage(row) for row in connection.execute(found.order_by(sums[_CHARGED].desc(), name))]
 
 
 def usage_between(
     connection: Connection, where: SessionFilter, times: Sequence[datetime], by: UsedBy
 ) -> list[list[Usage]]:
-    """As :func:`usage`, from each of these times to the next: of each an index finds the rows."""
-    return [usage(connection, replace(where, since=since, until=until), by) for since, until in pairwise(times)]
+    """As :func:`usage`, from each of these times to the next, in one query."""
+    opened = SESSIONS.c.opened
+    place = case(*((opened < literal(until, opened.type), index) for index, until in enumerate(times[1:])))
+    amounts = (SESSIONS.c[name] for name in ("seconds", "gpus", "charged", "held"))
+    within = replace(where, since=times[0], until=times[-1])
+    rows = select(place.label("place"), SESSIONS.c[by].label("name"), *amounts).where(*_of_sessions(within)).subquery()
+    sums = _sums(rows.c)
+    found = select(rows.c.place, rows.c.name, *sums).group_by(rows.c.place, rows.c.name)
+    days: list[list[Usage]] = [[] for _ in times[1:]]
+    for at, *row in connection.execute(found.order_by(rows.c.place, sums[_CHARGED].desc(), rows.c.name)):
+        days[at].append(_usage(row))
+    return days
+
+
+def _sums(of: Any) -> list[ColumnElement[Any]]:
+    """The columns of :class:`Usage` but its name."""
+    held = case((of.charged.is_(None), of.held), else_=0)
+    sums = (of.seconds, of.gpus * of.seconds, of.charged, held)
+    return [func.count(), *(func.coalesce(func.sum(one), 0) for one in sums)]
+
+
+def _usage(row: Sequence[Any]) -> Usage:
+    name, *numbers = row
+    return Usage(name, *map(int, numbers))
 
 
 def _of_sessions(where: SessionFilter) -> list[ColumnElement[bool]]:
