@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "tests" / part) for part in ("demo", "browser", "hub"
 from busy_hub import busy_hub  # noqa: E402
 from notebook_driver import settings_with_driver  # noqa: E402
 from running_demo import Demo, Member  # noqa: E402
+from screenshots_workspaces import take_workspaces  # noqa: E402
 
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 CODE = """import os
@@ -131,7 +132,12 @@ async def jupyterlab(browser: Browser, demo: Demo) -> None:
     await shoot(page, "jupyterlab")
 
 
-PICTURES = (forms, notebook, jupyterlab, usage_and_gpus)
+async def workspaces(browser: Browser, _: Demo) -> None:
+    """The workspace pages, of a course in which things happen."""
+    await take_workspaces(browser, shoot)
+
+
+PICTURES = (forms, notebook, jupyterlab, usage_and_gpus, workspaces)
 
 
 async def main(names: list[str]) -> None:

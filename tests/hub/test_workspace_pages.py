@@ -106,7 +106,7 @@ async def test_a_workspace_tells_what_it_holds_of_its_quotas_and_what_comes(busy
     (exception,) = found["limits"]["exceptions"]
     assert (exception["state"], exception["changes"][0]["value"]) == ("now", "6 GPUs at once")
     assert found["limits"]["quota"][1]["steps"][0]["rule"].endswith("exceptions[0].quota['medium']")
-    assert found["budget"]["per_member"] == 10
+    assert found["budget"]["per_member"] == COURSE["budget"]["per_member"]
 
 
 async def test_members_are_told_with_their_use_and_whoever_has_not_logged_in(busy: BusyHub) -> None:
