@@ -46,10 +46,12 @@ class ExtendHandler(_Handler):
     @authorized
     async def post(self) -> None:
         """The status then. A refusal has ``reason`` and ``remedy``."""
-        body = self.get_json_body() or {}
+        body: Any = self.get_json_body() or {}
         try:
             if self.own is None:
                 raise HubError("No hub has started this server, so nothing ends it.", status=404)
+            if not isinstance(body, dict):
+                raise HubError("The body must be a JSON object.", "Send one, such as {}.", 400)
             self.answer(await self.own.extend(body.get("by")))
         except HubError as error:
             self.set_status(error.status or 503)

@@ -39,7 +39,6 @@ function activate(app, { statusBar, palette, showPopup, services, widgets, polli
     standby: "when-hidden",
   });
   document.addEventListener("visibilitychange", () => document.hidden || poll.isDisposed || poll.refresh());
-  setInterval(() => document.hidden || show(), 10_000);
 
   const known = () => Boolean(status?.server);
   app.commands.addCommand(SHOW, {
@@ -122,6 +121,7 @@ function activate(app, { statusBar, palette, showPopup, services, widgets, polli
 
   function addItem() {
     addStyle();
+    setInterval(() => document.hidden || show(), 10_000);
     const made = new Item(widgets.Widget, toggle);
     if (statusBar) {
       statusBar.registerStatusItem("gpuspawner:status", { item: made.widget, align: "left", rank: 100, priority: 1 });
