@@ -58,4 +58,6 @@ def _bounds(bounds: Bounds[Any]) -> dict[str, Any]:
 
 
 def _availability(found: Availability | None) -> dict[str, Any] | None:
-    return None if found is None else {"state": str(found.state), "reason": found.reason, "wait": found.wait}
+    if found is None:
+        return None
+    return {"state": str(found.state), "reason": found.reason, "wait": found.wait, "ahead": found.ahead}

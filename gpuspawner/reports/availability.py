@@ -123,7 +123,8 @@ class ChoiceNow:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceNow:
-    """A workspace's quotas, and what its profiles could start now."""
+    """A workspace's quotas, and the ``choices`` there that stand otherwise than their GPU class, or, without a GPU,
+    that could not start now."""
 
     name: str
     title: str
@@ -185,6 +186,11 @@ def availability_report(
         taken[held.workspace].append(held)
     classes = tuple(_class(one, capacity, expected) for one in settings.catalog.gpu_classes.values())
     by_name = {one.name: one for one in classes}
+    unlike = defaultdict[str, list[ChoiceNow]](list)
+    for (space, profile, gpu_class), known in choices.items():
+        found = _unlike(by_name.get(gpu_class), profile, known, capacity)
+        if found is not None:
+            unlike[space].append(found)
     spaces = []
     for name, workspace in settings.workspaces.items():
         if name not in workspaces:
@@ -196,12 +202,7 @@ def availability_report(
         )
         rooms = (ClassRoom(gpu_class, workspace, settings, near, capacity, now) for gpu_class in offered)
         quotas = tuple(_quota(room) for room in rooms)
-        here = (
-            ChoiceNow(profile, gpu_class, known.state, _say_choice(by_name.get(gpu_class), known, capacity))
-            for (space, profile, gpu_class), known in choices.items()
-            if space == name
-        )
-        spaces.append(WorkspaceNow(name, workspace.title, quotas, tuple(here)))
+        spaces.append(WorkspaceNow(name, workspace.title, quotas, tuple(unlike[name])))
     return AvailabilityReport(now, capacity.cluster_wide, classes, tuple(spaces))
 
 
@@ -228,10 +229,14 @@ def _quota(room: ClassRoom) -> QuotaNow:
     return QuotaNow(room.gpu_class, room.held, room.limits.quota_of(room.gpu_class), most, why)
 
 
-def _say_choice(gpu_class: ClassNow | None, known: Availability, capacity: Capacity) -> str:
+def _unlike(gpu_class: ClassNow | None, profile: str, known: Availability, capacity: Capacity) -> ChoiceNow | None:
+    """What is to be said of a choice; None where its class says it all, or nothing is to be said."""
     if gpu_class is None:
-        return say_room(known)
-    return say_free(gpu_class.free, gpu_class.total, exact=capacity.cluster_wide, known=known)
+        return None if known.state is State.FREE else ChoiceNow(profile, "", known.state, say_room(known))
+    if known.state is gpu_class.state:
+        return None
+    sentence = say_free(gpu_class.free, gpu_class.total, exact=capacity.cluster_wide, known=known)
+    return ChoiceNow(profile, gpu_class.name, known.state, sentence)
 
 
 def say_room(known: Availability) -> str:

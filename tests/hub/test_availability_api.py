@@ -62,8 +62,7 @@ async def test_a_member_is_told_what_is_free_and_the_quotas_of_their_own_workspa
         "left": 2,
         "why": "everyone may hold 2 GPUs of this class at once.",
     }
-    assert everyone["profiles"]["pytorch"]["small"] == {"state": "free", "sentence": "2 of 2 free now"}
-    assert everyone["profiles"]["cpu"][""] == {"state": "free", "sentence": ""}
+    assert everyone["profiles"] == {}, "all is as with the classes in general"
     _, found = await told(hub, await token_of(hub, "ada"))
     assert set(found["workspaces"]) == {"everyone", "lab"}
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from small_hub import small_hub
 
-from gpuspawner.catalog import App, NodeRequirement, Offer, gpu_node_labels
+from gpuspawner.catalog import App, NodeRequirement, Offer, Profile, gpu_node_labels, is_picture
 
 # As GPU feature discovery labels nodes: https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery
 A100 = {
@@ -142,3 +142,17 @@ def test_an_app_is_at_its_port_or_at_its_own_path(app: dict[str, Any], place: st
 def test_an_app_is_at_one_place_below_its_server(app: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         App.model_validate({"display_name": "One", **app})
+
+
+@pytest.mark.parametrize(
+    ("icon", "picture"),
+    [("", False), ("brain", False), ("chart-line", False), ("/srv/a picture.SVG", True), ("pytorch.png", True)],
+)
+def test_the_picture_of_a_profile_is_an_icon_or_a_file(icon: str, picture: bool) -> None:
+    assert is_picture(Profile(name="one", image="x", icon=icon).icon) is picture
+
+
+@pytest.mark.parametrize("icon", ["Brain", "a b", '" onload="x', "/etc/passwd", "picture.gif"])
+def test_what_is_neither_an_icon_nor_a_picture_is_refused(icon: str) -> None:
+    with pytest.raises(ValidationError, match="the name of an icon such as brain"):
+        Profile(name="one", image="x", icon=icon)

@@ -1,6 +1,7 @@
 """The launch form: what it shows, and what becomes of what is posted."""
 
 import json
+import re
 from collections.abc import Sequence
 from contextvars import copy_context
 from datetime import datetime
@@ -21,7 +22,7 @@ from gpuspawner.request import LaunchRequest, parse_request
 from gpuspawner.web.errors import html_of
 from gpuspawner.web.form import describe_launch, render_form
 from gpuspawner.web.offers import GB, data_of
-from gpuspawner.web.options import options_from_form, posted
+from gpuspawner.web.options import linked, options_from_form, posted, take_link
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("America/Los_Angeles"))
 HOSTILE = "<img src=x onerror=alert(1)></script>'\""
@@ -184,6 +185,54 @@ def test_the_same_amount_posted_twice_is_refused_not_picked_from() -> None:
 @given(st.dictionaries(st.text(max_size=12), st.lists(st.text(max_size=8) | st.none() | st.binary(max_size=4))))
 def test_whatever_is_posted_becomes_options_that_json_can_hold(form: dict[str, list[Any]]) -> None:
     json.dumps(options_from_form(form))
+
+
+@pytest.mark.parametrize(
+    ("found", "taken", "left"),
+    [
+        ({"opt-gpu_class": [b"small", b"medium"]}, {"gpu_class": ["small", "medium"]}, {}),
+        ({"opt-cpu": [b"4"], "cpu": [b"8"], "next": [b"/x"]}, {"cpu": "4"}, {"next": [b"/x"]}),
+        ({"profile": [b"pytorch"], "display_name": [b"A"]}, {"profile": "pytorch"}, {"display_name": [b"A"]}),
+        ({"opt-gpu_class": [b"none"]}, {"gpus": "0"}, {}),
+        ({"opt-image": [b"\xff"]}, {"image": "\ufffd"}, {}),
+        ({"opt-": [b"x"], "opt-unknown": [b"x"], "utm_source": [b"mail"]}, None, {}),
+    ],
+)
+def test_a_link_is_taken_out_of_a_request_before_it_starts_anything(
+    found: dict[str, list[bytes]], taken: Any, left: dict[str, list[bytes]]
+) -> None:
+    def take() -> Any:
+        take_link(found)
+        return linked()
+
+    assert copy_context().run(take) == taken
+    assert found == left
+    assert linked() is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "order"),
+    [
+        (["medium", "small"], ["medium", "small"]),
+        (["medium", "gone", "medium", "small"], ["medium", "small"]),
+        (["medium"], []),
+        (["medium", "gone"], []),
+        ([1, {}], []),
+        ("any", []),
+    ],
+)
+def test_classes_chosen_in_order_of_preference_are_there_again(asked: Any, order: list[str]) -> None:
+    shown = render(initial={"workspace": "cse151a", "profile": "pytorch", "gpu_class": asked})
+    assert first_of(shown)["order"] == order
+    expected = "any" if order or asked == "any" else "medium" if asked[0] == "medium" else ""
+    assert Fields(shown).checked("gpu_class") == expected
+
+
+def first_of(shown: str) -> Any:
+    """What the form's script is told of the first choice."""
+    found = re.search(r'id="gs-data">(.*?)</script>', shown, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])["first"]
 
 
 def test_the_last_choice_is_filled_in() -> None:

@@ -70,10 +70,28 @@ def test_a_workspace_says_what_it_holds_of_its_quota_and_what_bounds_it() -> Non
     assert small["why"] == "Everyone holds 3 of its 4 GPUs of this class."
 
 
-def test_what_a_profile_could_start_is_told_by_class() -> None:
+def test_what_a_profile_could_start_is_told_where_it_is_otherwise_than_with_the_class() -> None:
     found = report().as_json()["workspaces"]["everyone"]["profiles"]
     assert found == {
         "pytorch": {"small": {"state": "busy", "sentence": "3 of 8 free, but no node has room for this now"}}
+    }
+
+
+def test_a_launch_without_gpu_is_told_where_it_could_not_start() -> None:
+    states = {"everyone": State.FREE, "cse151a": State.BUSY}
+    told = availability_report(
+        SETTINGS,
+        Capacity(live=True),
+        [],
+        MONDAY,
+        workspaces=states,
+        choices={(name, "minimal", ""): Availability(state, "") for name, state in states.items()},
+        expected=expected,
+    ).as_json()["workspaces"]
+    assert told["everyone"]["profiles"] == {}
+    assert told["cse151a"]["profiles"]["minimal"][""] == {
+        "state": "busy",
+        "sentence": "no room now: your server waits for some",
     }
 
 

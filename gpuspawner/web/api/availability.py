@@ -55,7 +55,8 @@ class WorkspaceNow(Answer):
     title: str
     classes: dict[str, QuotaNow]
     profiles: dict[str, dict[str, ChoiceNow]] = Field(
-        description='By profile and GPU class; the launch without GPU is that of the class `""`.'
+        description="By profile and GPU class, where it is otherwise than with the class in general; a launch without "
+        "GPU is that of the class of no name, where it could not start now."
     )
 
 

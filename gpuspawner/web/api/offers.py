@@ -25,6 +25,7 @@ class Availability(Answer):
     state: State
     reason: str = Field(description="Why not, as one sentence.")
     wait: float | None = Field(description="Seconds until the GPU is expected back, where that is known.")
+    ahead: int = Field(description="Launches that wait for it already.")
 
 
 class ClassOffer(Answer):

@@ -6,9 +6,9 @@ export function renew(offers, news) {
     const here = news.workspaces[workspace.name];
     for (const profile of here ? workspace.profiles : []) {
       const known = here.profiles[profile.name] ?? {};
-      if (!profile.gpuClasses.length && known[""]) {
-        profile.free = known[""].sentence;
-        profile.startable = known[""].state === "free";
+      if (!profile.gpuClasses.length) {
+        profile.free = known[""]?.sentence ?? "";
+        profile.startable = !profile.free;
       }
       for (const offer of profile.gpuClasses) {
         renewClass(offer, profile, workspace, here.classes[offer.name], known[offer.name], news.classes[offer.name]);
