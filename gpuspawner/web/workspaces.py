@@ -4,22 +4,28 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterhub.user import User
 
+from gpuspawner.ledger.records import SessionFilter
 from gpuspawner.limits.usage import Held
 from gpuspawner.membership.directory import count_members, people_of
-from gpuspawner.membership.people import awaited
+from gpuspawner.membership.people import Person, awaited
 from gpuspawner.membership.roles import Action, allowed_workspaces
+from gpuspawner.reports.days import Days
 from gpuspawner.reports.members import MemberLine, begins_of, member_lines, use_by_member
 from gpuspawner.reports.queue import queue
+from gpuspawner.reports.use import Use, UseOverDays, use_over_days
 from gpuspawner.reports.workspace_servers import Idle, ServerLine, running_lines, running_of, starting_lines
 from gpuspawner.reports.workspaces import WorkspaceLine, workspace_line, workspace_lines
 from gpuspawner.sessions.sessions import Sessions
 from gpuspawner.web.asking import Asking, ForbiddenError, NotFoundError
+from gpuspawner.web.kept import Kept
 from gpuspawner.workspace import Workspace
 
 if TYPE_CHECKING:
     from gpuspawner.launcher import Launcher
 
 __all__ = ["AskingOfWorkspaces"]
+
+_SOME_SECONDS = 5.0
 
 
 class AskingOfWorkspaces(Asking):
@@ -60,15 +66,30 @@ class AskingOfWorkspaces(Asking):
         return [one for one in launcher.usage() if one.workspace == space.name]
 
     async def member_lines(self, launcher: "Launcher", space: Workspace) -> list[MemberLine]:
-        """Everybody in a workspace, and what they used in this period; without what is left. Raises
+        """Everybody in a workspace, and what they used in this period; without what is left. Who they are and what they
+        used may be some seconds old. Raises ``StoreUnavailableError``."""
+
+        async def known() -> tuple[list[Person], list[str], dict[str, Use]]:
+            now = launcher.now()
+            since = begins_of(space, launcher.settings, now)
+            used = await use_by_member(launcher.store, space.name, launcher.accounts, since, now)
+            people = people_of(self.db, space.name)
+            memberships = getattr(self.authenticator, "workspace_memberships", None)
+            new = awaited(space, memberships.login, {one.name for one in people}) if memberships is not None else []
+            return people, new, used
+
+        return member_lines(*await self._kept.get(("members", space.name), known), self.held(launcher, space))
+
+    async def use_by_day(self, launcher: "Launcher", space: Workspace, days: int) -> UseOverDays:
+        """What a workspace used on each of so many days, today included; it may be some seconds old. Raises
         ``StoreUnavailableError``."""
-        now = launcher.now()
-        since = begins_of(space, launcher.settings, now)
-        used = await use_by_member(launcher.store, space.name, launcher.accounts, since, now)
-        people = people_of(self.db, space.name)
-        memberships = getattr(self.authenticator, "workspace_memberships", None)
-        new = awaited(space, memberships.login, {one.name for one in people}) if memberships is not None else []
-        return member_lines(people, new, used, self.held(launcher, space))
+
+        async def used() -> UseOverDays:
+            now, settings = launcher.now(), launcher.settings
+            shown, where = Days.up_to(now, days, settings.timezone), SessionFilter(workspace=space.name)
+            return await use_over_days(launcher.store, where, shown, settings, launcher.accounts, now)
+
+        return await self._kept.get(("use", space.name, days), used)
 
     def starting(self, launcher: "Launcher", space: Workspace) -> list[ServerLine]:
         """The launches under way in a workspace, those that wait longest first."""
@@ -93,6 +114,17 @@ class AskingOfWorkspaces(Asking):
     def _somebody(self) -> Any:
         """A user of the hub, who leads to what its spawners share."""
         return self.current_user if isinstance(self.current_user, User) else self._any_user()
+
+    @property
+    def _kept(self) -> Kept:
+        """One for the hub."""
+        kept: Kept = self._somebody().settings.setdefault("gpuspawner_kept", Kept(_SOME_SECONDS))
+        return kept
+
+    @property
+    def looks_for_idleness(self) -> bool:
+        """Whether servers of this hub end for being idle."""
+        return self._somebody().settings.get("gpuspawner_idle") is not None
 
     def _idle(self) -> Idle:
         watch = self._somebody().settings.get("gpuspawner_idle")

@@ -9,14 +9,12 @@ from pydantic import Field
 from tornado.httputil import url_concat
 from tornado.web import authenticated
 
-from gpuspawner.ledger.records import SessionFilter
 from gpuspawner.limits.trace import midnight
 from gpuspawner.quantity import say_gpus, say_units
 from gpuspawner.reports.ahead import ClassQuota, LimitsAhead, limits_ahead
 from gpuspawner.reports.attention import attention
-from gpuspawner.reports.days import Days
 from gpuspawner.reports.members import Members, MembersAsked, begins_of, members_page
-from gpuspawner.reports.use import Use, use_over_days
+from gpuspawner.reports.use import Use
 from gpuspawner.schema import Schema
 from gpuspawner.web.pages.base import PageHandler
 from gpuspawner.web.pages.usage import use_chart
@@ -91,14 +89,12 @@ class WorkspacePage(WorkspaceTab):
         launcher, space = await self.asked_for(workspace)
         settings, accounts, now = launcher.settings, launcher.accounts, launcher.now()
         members = await self.member_lines(launcher, space)
-        days = Days.up_to(now, _DAYS, settings.timezone)
-        where = SessionFilter(workspace=space.name)
-        use = await use_over_days(launcher.store, where, days, settings, accounts, now)
+        use = await self.use_by_day(launcher, space, _DAYS)
         most = members_page(
             members, space.name, accounts, MembersAsked(sort="units", descending=True, limit=_LOOK_AT), now
         )
         starting = self.starting(launcher, space)
-        running = self.running_lines(launcher, self.running(launcher, space)[:_LOOK_AT])
+        held = self.running(launcher, space)[:_LOOK_AT] if self.looks_for_idleness else []
         ahead = limits_ahead(space, settings, await launcher.store.grants(workspace=space.name, at=now), now)
         by = "units" if use.total.micro else "hours"
         await self.show_tab(
@@ -108,7 +104,7 @@ class WorkspacePage(WorkspaceTab):
             "",
             period=sum((one.use for one in members), Use()),
             since=begins_of(space, settings, now).astimezone(settings.timezone),
-            attention=attention(starting, running, most.lines, now),
+            attention=attention(starting, self.running_lines(launcher, held), most.lines, now),
             top=[one for one in most.lines[:_SOON] if one.use.micro or one.use.gpu_seconds],
             chart=use_chart(use, by, list(settings.catalog.gpu_classes)) if use.titles else None,
             soon=_soon(ahead, settings.timezone, now),
