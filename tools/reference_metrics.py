@@ -13,7 +13,8 @@ INTRODUCTION = """\
 
 The hub tells Prometheus of GPUs, launches, waiting, service units, and of its own health, on the page `/hub/metrics`
 where JupyterHub tells of itself. They are read from memory: a scrape asks neither Kubernetes nor a database. None names
-a member; who used what is for the [ledger](../how-to/ledger.md). Counters begin anew with the hub.
+a member; who used what is for the [ledger](../how-to/ledger.md). Counters begin anew with the hub; after its start, all
+of it appears with the first login or running server.
 
 A scrape costs the hub 2 ms of CPU with 1,000 servers on 10 nodes, and 30 ms on 1,000 nodes with 5,000 pods of others.
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -173,3 +175,10 @@ async def test_every_metric_that_is_told_is_documented_and_names_nobody(hub: Run
         if not name.endswith("_created"):
             assert {label for label, _ in found} - {"le"} == labels[name], name
     assert not [line for line in text.splitlines() if line.startswith("gpuspawner") and "ada" in line]
+    promtool = shutil.which("promtool")
+    assert promtool is not None, "the tests use promtool; on Debian: sudo apt-get install prometheus"
+    ours = "\n".join(line for line in text.splitlines() if "gpuspawner_" in line) + "\n"
+    linted = await asyncio.to_thread(
+        subprocess.run, [promtool, "check", "metrics"], input=ours, capture_output=True, text=True, timeout=60
+    )
+    assert (linted.returncode, linted.stderr) == (0, "")

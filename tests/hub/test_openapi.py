@@ -40,7 +40,7 @@ WORKSPACES = {
         "exceptions": [{"from": "2026-11-30", "to": "2099-12-04", "quota": {"medium": 24}}],
     },
 }
-EXAMPLES = 4
+EXAMPLES = 3
 """Of each operation and way to make them, of each who asks."""
 AT_RANDOM = ("ada", "administrator")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
