@@ -18,6 +18,7 @@ IMAGES = ROOT / "docs" / "images"
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("demo", "browser", "hub")]
 
+from administered_hub import log_in, prepared  # noqa: E402
 from busy_hub import busy_hub  # noqa: E402
 from notebook_driver import settings_with_driver  # noqa: E402
 from running_demo import Demo, Member  # noqa: E402
@@ -117,6 +118,20 @@ async def usage_and_gpus(browser: Browser, _: Demo) -> None:
                 await shoot(page, name)
 
 
+async def administration(browser: Browser, _: Demo) -> None:
+    """The administration: overview, limits in a week with an exception, capacity over time."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        async with prepared(Path(folder)) as hub:
+            page = await log_in(browser, hub, "root", viewport={"width": 1280, "height": 900})
+            for path, name in (("", "administration"), ("/capacity?days=30", "administration-capacity")):
+                await page.goto(f"{hub.hub.url}gpuspawner/admin{path}")
+                await shoot(page, name, full=not path)
+            await page.set_viewport_size({"width": 1280, "height": 900})
+            await page.goto(f"{hub.hub.url}gpuspawner/admin")
+            await page.locator("#ahead a").first.click()
+            await shoot(page, "administration-limits")
+
+
 async def jupyterlab(browser: Browser, demo: Demo) -> None:
     """The item in JupyterLab's status bar with its panel, and a warning."""
     page = await sign_in(browser, demo, "researcher", 1000, 640)
@@ -137,7 +152,7 @@ async def workspaces(browser: Browser, _: Demo) -> None:
     await take_workspaces(browser, shoot)
 
 
-PICTURES = (forms, notebook, jupyterlab, usage_and_gpus, workspaces)
+PICTURES = (forms, notebook, jupyterlab, usage_and_gpus, workspaces, administration)
 
 
 async def main(names: list[str]) -> None:

@@ -80,8 +80,12 @@ def queue(
     *,
     workspaces: Sequence[str] | None = None,
 ) -> tuple[QueueLine, ...]:
-    """The launches under way in some workspaces (None: in all); those that wait first, and of those the first come."""
-    shown = [one for one in launches if workspaces is None or one.request.workspace in workspaces]
+    """The launches under way in some workspaces (None: in all); those that wait first, and of those the first come.
+
+    One that has been called off is none of them, though it takes a moment to end.
+    """
+    there = [one for one in launches if one.called_off is None]
+    shown = [one for one in there if workspaces is None or one.request.workspace in workspaces]
     lines = [_line(one, settings, outlook, now) for one in shown]
     return tuple(sorted(lines, key=lambda line: (not line.waits, line.since, line.request.user, line.request.server)))
 
