@@ -1,6 +1,5 @@
 """Every page of the hub: where it is, who sees it, and who looks at it in the tests."""
 
-import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -63,12 +62,6 @@ def routes() -> list[str]:
     """The patterns of our own pages that can be looked at; pictures of profiles are none."""
     shown = [str(route[0]) for route in handlers() if issubclass(route[1], PageHandler) and _is_shown(route[1])]
     return [pattern for pattern in shown if not pattern.startswith("/gpuspawner/pictures/")]
-
-
-def registered(page: Shown) -> bool:
-    """Whether a page of ours has a handler; the others are JupyterHub's."""
-    ours = page.path.startswith("gpuspawner/")
-    return not ours or any(re.fullmatch(pattern, "/" + page.path.partition("?")[0]) for pattern in routes())
 
 
 def _is_shown(handler: type[PageHandler]) -> bool:

@@ -109,6 +109,7 @@ async def full_hub(folder: Path, **changes: Any) -> AsyncIterator[FullHub]:
     engine = Engine(nodes=NODES, images=IMAGES, data_dir=folder / "engine", stop_grace=1.0)
     await engine.start()
     classes = deepcopy(SECTION["gpu_classes"])
+    classes["small"]["display_name"] = MARKUP
     classes["small"]["rate"], classes["medium"]["rate"] = 0.5, 2
     classes["medium"]["memory"], classes["small"]["memory"] = "80Gi", "16Gi"
     written = section(
