@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 
 from gpuspawner.ledger import capacity, rows
 from gpuspawner.ledger.database import Database
-from gpuspawner.ledger.records import AuditFilter, SessionFilter
+from gpuspawner.ledger.records import AuditFilter, GrantFilter, SessionFilter
 from gpuspawner.ledger.store import Store
 
 ROWS = 20_000
@@ -71,6 +71,7 @@ QUERIES = {
     ),
     "grants": lambda store: store.grants(at=NOON),
     "grants to a member": lambda store: store.grants(workspace="space7", user="user7"),
+    "grants in pages": lambda store: store.granted(GrantFilter(seen_in=frozenset({"space7"}), seen_by="user7")),
     "audit": lambda store: store.audit(),
     "audit of a user": lambda store: store.audit(AuditFilter(user="user7")),
     "audit of a workspace": lambda store: store.audit(AuditFilter(workspace="space7")),
