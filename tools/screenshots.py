@@ -20,9 +20,14 @@ sys.path[:0] = [str(ROOT / "tests" / part) for part in ("demo", "browser", "hub"
 
 from administered_hub import log_in, prepared  # noqa: E402
 from busy_hub import busy_hub  # noqa: E402
+from launching import launch, stop  # noqa: E402
 from notebook_driver import settings_with_driver  # noqa: E402
 from running_demo import Demo, Member  # noqa: E402
 from screenshots_workspaces import take_workspaces  # noqa: E402
+from servers_hub import servers_hub  # noqa: E402
+from servers_hub import sign_in as enter  # noqa: E402
+
+from gpuspawner.cluster.failures import OOMKilledError  # noqa: E402
 
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 CODE = """import os
@@ -73,11 +78,9 @@ async def forms(browser: Browser, demo: Demo) -> None:
 
 
 async def notebook(browser: Browser, demo: Demo) -> None:
-    """A notebook that says which GPU it was given, the page that waits for it, and the hub's page while it runs."""
+    """A notebook that says which GPU it was given."""
     page = await sign_in(browser, demo, "student")
     await page.click("#spawn_form [type=submit]")
-    await page.wait_for_selector("#progress-log .gs-step, #progress-log")
-    await page.screenshot(path=IMAGES / "waiting.png", animations="disabled")
     await page.wait_for_url("**/user/student/lab**", timeout=60_000)
     await page.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=60_000)
     await page.locator("#jp-main-statusbar", has_text="Idle").wait_for(timeout=60_000)
@@ -91,9 +94,38 @@ async def notebook(browser: Browser, demo: Demo) -> None:
         await news.click()
         await news.wait_for(state="detached")
     await shoot(page, "notebook")
-    await page.goto(f"{demo.url}/hub/home")
-    await page.get_by_text("Extend it by").first.wait_for()
-    await shoot(page, "home")
+
+
+async def servers(browser: Browser, _: Demo | None = None) -> None:
+    """The home page in both themes and on a telephone, a launch that waits, and one that waited in vain."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        async with servers_hub(Path(folder)) as (hub, _engine):
+            course = {"workspace": "cse151a", "profile": "pytorch"}
+            for name in ("ada", "grace"):
+                await hub.login(name, "x")
+            await launch(hub, "grace", {**course, "gpu_class": "small", "gpus": 2, "runtime": "25m"})
+            page = await enter(browser, hub, "ada")
+            await page.set_viewport_size({"width": 1280, "height": 720})
+            asked = {**course, "gpu_class": "small"}
+            for server, profile, seen, name in (
+                ("first", "hasty", ".gs-refusal", "in-vain"),
+                ("second", "pytorch", "[data-gs-fact=expected]", "waiting"),
+            ):
+                await hub.api("POST", f"users/ada/servers/{server}", json={**asked, "profile": profile})
+                await page.goto(str(hub.url / "spawn-pending/ada" / server))
+                await page.locator(seen).wait_for()
+                await page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+                await stop(hub, "ada", server, remove=True)
+            await launch(hub, "ada", {**course, "gpu_class": "medium"})
+            await launch(hub, "ada", {"workspace": "everyone", "profile": "notebook"}, server="thesis")
+            cause = OOMKilledError(8 * 10**9, "Exit code 137")
+            await hub.app.tornado_settings["gpuspawner_sessions"].end("ada", "thesis", cause)
+            for name, how in (("home", {}), ("home-dark", {"color_scheme": "dark"}), ("home-390", {})):
+                page = await enter(browser, hub, "ada", **how)
+                await page.set_viewport_size({"width": 390 if name.endswith("390") else 1280, "height": 800})
+                await page.locator(".gs-server").nth(1).wait_for()
+                await shoot(page, name, full=True)
+                await page.context.close()
 
 
 async def usage_and_gpus(browser: Browser, _: Demo) -> None:
@@ -152,7 +184,7 @@ async def workspaces(browser: Browser, _: Demo) -> None:
     await take_workspaces(browser, shoot)
 
 
-PICTURES = (forms, notebook, jupyterlab, usage_and_gpus, workspaces, administration)
+PICTURES = (forms, notebook, servers, jupyterlab, usage_and_gpus, workspaces, administration)
 
 
 async def main(names: list[str]) -> None:

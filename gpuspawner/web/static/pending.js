@@ -92,7 +92,8 @@ function start(root) {
     }
     said.add(key);
     const entry = part("li", "progress-log-event", "");
-    const time = part("span", "gs-log-time", since(Date.parse(at)));
+    const first = !at && said.size === 1; // JupyterHub's own, which does not say when
+    const time = part("span", "gs-log-time", first ? elapsed(0) : since(Date.parse(at)));
     entry.append(time, part("span", "gs-log-text", sentence));
     if (raw && raw !== sentence) {
       const more = part("details", "gs-log-raw", "");
