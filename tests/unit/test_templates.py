@@ -54,3 +54,29 @@ def test_no_module_sets_markup_from_what_it_was_sent(name: str) -> None:
 @pytest.mark.parametrize("name", [path.name for path in static_dir.glob("*.css")])
 def test_no_style_sheet_fetches_anything_from_elsewhere(name: str) -> None:
     assert not re.search(r"@import|url\((?!['\"]?data:)", (static_dir / name).read_text())
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2.2 defines it, of two colours as ``#rrggbb``."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#212529")])
+def test_colours_can_be_told_from_the_page_in_both_themes(theme: str, page: str) -> None:
+    sheet = (static_dir / "gpuspawner.css").read_text()
+    (block,) = re.findall(rf'^\[data-bs-theme="{theme}"\] {{(.*?)^}}', sheet, flags=re.DOTALL | re.MULTILINE)
+    tokens = dict(re.findall(r"--gs-([a-z0-9-]+): (#[0-9a-f]{6});", block))
+    assert len([name for name in tokens if name.startswith("class-")]) == 8
+    for name, colour in tokens.items():
+        if name.startswith("class-"):
+            assert contrast(colour, page) >= 3, name
+    for name in ("good", "warn", "bad", "info"):
+        assert contrast(tokens[name], tokens[f"{name}-bg"]) >= 4.5, name
+    assert contrast(tokens["quiet"], page) >= 4.5
