@@ -27,9 +27,8 @@ _AT_ONCE = 30
 
 def pages(member: str) -> dict[str, tuple[str, str]]:
     """Each page's path below ``/hub/``, and who opens it. The first is JupyterHub's own, to compare."""
-    space = "gpuspawner/workspaces/everyone"
+    space = "gpuspawner/workspaces/everyone"  # the only one: the list of workspaces leads on to it
     of_managers = {
-        "Workspaces": "gpuspawner/workspaces",
         "Workspace": space,
         "Workspace: members": f"{space}/members",
         "Workspace: servers": f"{space}/servers",

@@ -15,7 +15,7 @@ from gpuspawner.web.steering import LONGEST_MESSAGE, steered
 
 __all__ = ["ExtendPage", "ServersPage", "StopPage"]
 
-_PAGE = 50
+_PAGE = 25
 
 
 class ServersShown(Schema):
@@ -51,6 +51,8 @@ class ServersPage(WorkspaceTab):
             starting=self.starting(launcher, space),
             running=self.running_lines(launcher, running[shown.after : shown.after + _PAGE]),
             count=len(running),
+            stop_at=self.here(space, "stop"),
+            extend_at=self.here(space, "extend"),
             first=self.here(space, "servers") if shown.after else "",
             next=self.here(space, "servers", after=shown.after + _PAGE) if shown.after + _PAGE < len(running) else "",
             download=url_concat(self.url("api", "gpuspawner", "sessions", "history"), download),

@@ -26,7 +26,7 @@ from gpuspawner.workspace import Workspace
 
 __all__ = ["workspace_pages"]
 
-_PAGE = 50
+_PAGE = 25
 _DAYS = 30
 _LOOK_AT = 50
 """Members whose budgets are looked at, those who have used most."""
@@ -137,6 +137,7 @@ class MembersPage(WorkspaceTab):
             pages=_pages(found),
             page=lambda after: self._link(space, shown, after=after or None),
             download=download,
+            servers=self.here(space, "servers"),
         )
 
     def _columns(self, space: Workspace, shown: MembersShown) -> "list[Column]":
