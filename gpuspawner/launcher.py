@@ -140,7 +140,7 @@ class Launcher:
         """For Prometheus."""
         self.books.settled = self.counts.settled
         self._openings = Openings(self.holds, self.books, self.now)
-        self._prospects = Prospects(settings)
+        self.prospects = Prospects(settings)
         self.view.inventory.tolerate(tolerations_of(settings))
         self._owned = owned
         self._monotonic = monotonic
@@ -205,7 +205,7 @@ class Launcher:
         """
         if self.view.capacity_unknown is not None:
             return {}
-        prospects = self._prospects if settings is self.settings else Prospects(settings)
+        prospects = self.prospects if settings is self.settings else Prospects(settings)
         return prospects.of(self.view.inventory, self._room.expected, workspaces)
 
     def availability_report(self, workspaces: Collection[str]) -> AvailabilityReport:

@@ -38,9 +38,12 @@ class ClusterLook:
         }
 
 
-def look(settings: Settings, view: View, expected: Estimate) -> ClusterLook:
-    """Look at a view that has been read; ``expected`` says when so many GPUs of a class are free."""
-    prospects = Prospects(settings)
+def look(settings: Settings, view: View, expected: Estimate, prospects: Prospects | None = None) -> ClusterLook:
+    """Look at a view that has been read; ``expected`` says when so many GPUs of a class are free.
+
+    ``prospects`` are those of the same settings, which remember what has not changed.
+    """
+    prospects = prospects or Prospects(settings)
     answers = prospects.of(view.inventory, expected)
     return ClusterLook(
         scope=_scope(view),

@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["ConfigurationReport", "configuration_of", "queue_of"]
 
 
-def queue_of(launcher: "Launcher", workspaces: Collection[str] | None = None) -> tuple[QueueLine, ...]:
-    """The launches under way in some workspaces; None: in all."""
+def queue_of(
+    launcher: "Launcher", workspaces: Collection[str] | None = None, *, turns: bool = True
+) -> tuple[QueueLine, ...]:
+    """The launches under way in some workspaces; None: in all. Without ``turns`` not whose turn comes when, for which
+    every pod is looked at."""
     names = None if workspaces is None else list(workspaces)
-    return queue(launcher.under_way, launcher.settings, launcher.outlook, launcher.now(), workspaces=names)
+    outlook = launcher.outlook if turns else _unasked
+    return queue(launcher.under_way, launcher.settings, outlook, launcher.now(), workspaces=names)
+
+
+def _unasked(user: str, server: str) -> None:
+    """No outlook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def configuration_of(handler: Asking) -> ConfigurationReport:
         version=metadata.version("gpuspawner"),
         remarks=(*remarks(mistakes, mistakes=True), *remarks((*settings.notices, *notes))),
         tables=tuple(tables(settings)),
-        cluster=None if unknown else cluster_look.look(settings, view, launcher.expected),
+        cluster=None if unknown else cluster_look.look(settings, view, launcher.expected, launcher.prospects),
         cluster_unknown=unknown,
     )
 

@@ -83,7 +83,7 @@ class OverviewPage(AskingOfWorkspaces, AdminPage):
         launcher = await self.ready_launcher()
         settings, now = launcher.settings, launcher.now()
         lines = self.lines(launcher, list(settings.workspaces))
-        waiting = queue_of(launcher)
+        waiting = queue_of(launcher, turns=False)
         week = await launcher.store.usage(SessionFilter(since=now - timedelta(days=7)), by="workspace")
         recent = await launcher.store.audit(limit=_LOOK_BACK)
         told = [line for line in audit_lines(recent.rows, settings) if line.action in IMPORTANT][:_RECENT]
