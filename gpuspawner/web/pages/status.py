@@ -1,5 +1,6 @@
 """The page of GPUs: what is free by class and node, what this login could start, and the next hours."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tornado.httputil import url_concat
@@ -17,6 +18,8 @@ __all__ = ["StatusPage", "ahead_chart"]
 
 _HEIGHT = 88
 _HOURS = 4
+_STEPS = 48
+"""As many changes as can be told apart in the chart, a quarter of an hour each."""
 _ROOM = timedelta(hours=2)
 """What the label of now takes."""
 
@@ -57,7 +60,7 @@ class StatusPage(PageHandler):
 def ahead_chart(status: ClassStatus, now: datetime, colour: int) -> Chart:
     """How many GPUs of a class are free over the next hours."""
     until = now + timedelta(seconds=AHEAD)
-    steps = [Steps(Series("Free", colour), status.ahead, filled=True)]
+    steps = [Steps(Series("Free", colour), _at_most(status.ahead, _STEPS), filled=True)]
     first = (now + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
     ticks = [now, *(tick for hour in range(12) if (tick := first + timedelta(hours=hour)).hour % _HOURS == 0)]
     return step_lines(
@@ -74,6 +77,15 @@ def ahead_chart(status: ClassStatus, now: datetime, colour: int) -> Chart:
         height=_HEIGHT,
         summary=_outlook(status),
     )
+
+
+def _at_most(changes: Sequence[tuple[datetime, int]], count: int) -> list[tuple[datetime, int]]:
+    """Changes, where there are too many to be told apart: those of equal spells are drawn as one, at its end."""
+    if len(changes) <= count:
+        return list(changes)
+    (first, free), spell = changes[0], timedelta(seconds=AHEAD) / count
+    ends = {first + -(-(at - first) // spell) * spell: free for at, free in changes[1:]}
+    return [(first, free), *ends.items()]
 
 
 def _outlook(status: ClassStatus) -> str:
