@@ -130,14 +130,17 @@ class WaitingRoom:
         self._moving.pop((request.user, request.server), None)
 
     def outlook(self, pod: PodRecord) -> Outlook | None:
-        """What a pod that waits for a GPU can expect; None where it asks for none or its nodes are not known."""
+        """What a pod that waits for a GPU can expect; None where it asks for none, also as its claim is not seen yet, or
+        its nodes are not known."""
         _, granted = self._launches.get(pod.uid, (pod, None))
         nodes = self._nodes(granted) if granted is not None else ()
         if granted is None or not nodes:
             return None
         resource, now = granted.placements[0].offer.resource, self._clock()
         waiting = list(self._waiting(resource))
-        place = next((index for index, (uid, _) in enumerate(waiting) if uid == pod.uid), 0)
+        place = next((index for index, (uid, _) in enumerate(waiting) if uid == pod.uid), None)
+        if place is None:
+            return None
         known = {granted.placements: nodes}
         asks = []
         for _, other in waiting[: place + 1]:
