@@ -130,8 +130,10 @@ class WaitingRoom:
         self._moving.pop((request.user, request.server), None)
 
     def outlook(self, pod: PodRecord) -> Outlook | None:
-        """What a pod that waits for a GPU can expect; None where it asks for none, also as its claim is not seen yet, or
-        its nodes are not known."""
+        """What a pod that waits for a GPU can expect.
+
+        None where it asks for none, or for a device and its claim is not seen yet, or its nodes are not known.
+        """
         _, granted = self._launches.get(pod.uid, (pod, None))
         nodes = self._nodes(granted) if granted is not None else ()
         if granted is None or not nodes:
