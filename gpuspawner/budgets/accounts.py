@@ -116,6 +116,8 @@ class Accounts:
 
     def _clear(self) -> None:
         self._open: dict[str, _Open] = {}
+        self._accrued: dict[tuple[str, int], int] = {}
+        """What the open sessions of a pool have cost till a second; exact, as costs are to the second."""
         self._settled: set[str] = set()
         self._books: dict[_Key, Book] = defaultdict(Book)
         self._grants: dict[_Key, dict[str, Given]] = defaultdict(dict)
@@ -174,6 +176,7 @@ class Accounts:
         entry = self._open.get(session_id)
         if entry is not None:
             entry.started, entry.gpu_class = at, gpu_class
+            self._accrued.clear()
 
     def extend(self, session_id: str, held: int) -> None:
         """The session may run longer, or shorter: so much is held for it altogether."""
@@ -182,6 +185,7 @@ class Accounts:
             for book in self._books_of(entry.session, entry.day):
                 book.held[entry.day or date.min] += held - entry.held
             entry.held = held
+            self._accrued.clear()
 
     def settle(self, session_id: str, charged: int) -> bool:
         """The session is over: its hold ends, and so much is charged. False where that has happened before."""
@@ -190,6 +194,7 @@ class Accounts:
             return False
         self.extend(session_id, 0)
         del self._open[session_id]
+        self._accrued.clear()
         self._spend(entry.session, entry.day, charged)
         return True
 
@@ -247,8 +252,11 @@ class Accounts:
         budget = self._workspaces[workspace].budget
         if account is None or budget is None:
             return 0
+        second = workspace, int(now.timestamp())
+        if user is None and second in self._accrued:
+            return account.spent + self._accrued[second]
         first = first_day(budget, now, self._timezone)
-        return account.spent + sum(
+        accrued = sum(
             entry.accrued(now)
             for entry in self._open.values()
             if entry.session.workspace == workspace
@@ -256,6 +264,10 @@ class Accounts:
             and entry.day is not None
             and counts(budget, entry.day, first)
         )
+        if user is None:
+            self._accrued = {key: known for key, known in self._accrued.items() if key[1] == second[1]}
+            self._accrued[second] = accrued
+        return account.spent + accrued
 
     def held_by_workspace(self) -> dict[str, int]:
         """What the open sessions of each workspace may cost at most, whether or not a budget bounds it."""

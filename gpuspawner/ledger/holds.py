@@ -20,6 +20,7 @@ class Holds:
         self._holds: dict[Key, Held] = {}
         self._pods: dict[Key, Held] = {}
         self._outgoing: set[Key] = set()
+        self._usage: list[Held] | None = None
         self.changed: Callable[[], None] = lambda: None
         """Called when something is held or let go."""
 
@@ -28,8 +29,10 @@ class Holds:
 
         Where the pod is that of an earlier launch both count: it takes its GPU until it is gone.
         """
-        waiting = (held for key, held in self._holds.items() if key not in self._pods or key in self._outgoing)
-        return [*self._pods.values(), *waiting]
+        if self._usage is None:
+            waiting = (held for key, held in self._holds.items() if key not in self._pods or key in self._outgoing)
+            self._usage = [*self._pods.values(), *waiting]
+        return self._usage.copy()
 
     def admit(self, decide: Callable[[list[Held]], Granted]) -> Granted:
         """Decide with the usage of this instant, and hold what was granted before anybody else can ask.
@@ -42,6 +45,7 @@ class Holds:
         self._holds[key] = granted.held
         if key in self._pods:
             self._outgoing.add(key)
+        self._usage = None
         self.changed()
         return granted
 
@@ -49,6 +53,7 @@ class Holds:
         """The launch failed or its server has stopped: the hold ends. A pod that still runs goes on counting."""
         held = self._holds.pop(key, None)
         self._outgoing.discard(key)
+        self._usage = None
         if held is not None:
             self.changed()
 
@@ -56,6 +61,7 @@ class Holds:
         """A pod that takes resources was seen; from now on it is what counts."""
         known = self._pods.get(held.key)
         self._pods[held.key] = held
+        self._usage = None
         if known != held:
             self.changed()
 
@@ -66,4 +72,5 @@ class Holds:
             self._outgoing.discard(key)
         else:
             self._holds.pop(key, None)
+        self._usage = None
         self.changed()

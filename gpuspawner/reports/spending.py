@@ -1,5 +1,6 @@
 """What a workspace has spent in the present period of its budget and in those before it."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -67,7 +68,7 @@ async def spending(
         for period in await store.usage_between(where, times, by="gpu_class")
     ]
     for session, _, gpu_class, cost in accounts.running(workspace.name, now):
-        place = sum(time <= session.opened for time in times) - 1
+        place = bisect_right(times, session.opened) - 1
         if 0 <= place < len(found):
             name = gpu_class or NO_GPU
             found[place][name] = found[place].get(name, 0) + cost

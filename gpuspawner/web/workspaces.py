@@ -10,8 +10,16 @@ from gpuspawner.membership.directory import count_members, people_of
 from gpuspawner.membership.people import Person, awaited
 from gpuspawner.membership.roles import Action, allowed_workspaces
 from gpuspawner.reports.days import Days
-from gpuspawner.reports.members import MemberLine, begins_of, member_lines, use_by_member
+from gpuspawner.reports.members import (
+    MemberLine,
+    MembersAsked,
+    begins_of,
+    member_lines,
+    members_page,
+    use_by_member,
+)
 from gpuspawner.reports.queue import queue
+from gpuspawner.reports.spending import Spending, spending
 from gpuspawner.reports.use import Use, UseOverDays, use_over_days
 from gpuspawner.reports.workspace_servers import Idle, ServerLine, running_lines, running_of, starting_lines
 from gpuspawner.reports.workspaces import WorkspaceLine, workspace_line, workspace_lines
@@ -80,6 +88,20 @@ class AskingOfWorkspaces(Asking):
 
         return member_lines(*await self._kept.get(("members", space.name), known), self.held(launcher, space))
 
+    async def who_uses_most(
+        self, launcher: "Launcher", space: Workspace, count: int
+    ) -> tuple[Use, tuple[MemberLine, ...]]:
+        """What all used in this period, and those who used most; they may be some seconds old. Raises
+        ``StoreUnavailableError``."""
+
+        async def known() -> tuple[Use, tuple[MemberLine, ...]]:
+            lines = await self.member_lines(launcher, space)
+            asked = MembersAsked(sort="units", descending=True, limit=count)
+            most = members_page(lines, space.name, launcher.accounts, asked, launcher.now())
+            return sum((one.use for one in lines), Use()), most.lines
+
+        return await self._kept.get(("most", space.name, count), known)
+
     async def use_by_day(self, launcher: "Launcher", space: Workspace, days: int) -> UseOverDays:
         """What a workspace used on each of so many days, today included; it may be some seconds old. Raises
         ``StoreUnavailableError``."""
@@ -90,6 +112,15 @@ class AskingOfWorkspaces(Asking):
             return await use_over_days(launcher.store, where, shown, settings, launcher.accounts, now)
 
         return await self._kept.get(("use", space.name, days), used)
+
+    async def spending(self, launcher: "Launcher", space: Workspace) -> Spending | None:
+        """What a workspace has spent in each period of its budget; it may be some seconds old. Raises
+        ``StoreUnavailableError``."""
+
+        async def spent() -> Spending | None:
+            return await spending(space, launcher.store, launcher.settings, launcher.accounts, launcher.now())
+
+        return await self._kept.get(("spending", space.name), spent)
 
     def starting(self, launcher: "Launcher", space: Workspace) -> list[ServerLine]:
         """The launches under way in a workspace, those that wait longest first."""

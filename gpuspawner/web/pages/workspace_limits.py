@@ -12,7 +12,7 @@ from gpuspawner.limits.trace import midnight
 from gpuspawner.quantity import MICRO, say_units
 from gpuspawner.reports.ahead import LimitsAhead, limits_ahead
 from gpuspawner.reports.effective_limits import Scope, effective_limits
-from gpuspawner.reports.spending import Spending, SpentInPeriod, spending
+from gpuspawner.reports.spending import Spending, SpentInPeriod
 from gpuspawner.reports.use import NO_GPU
 from gpuspawner.web.charts import Chart, Series, Steps, colours, stacked_bars, step_lines
 from gpuspawner.web.charts import Column as Bar
@@ -32,7 +32,7 @@ class LimitsPage(WorkspaceTab):
         grants = await launcher.store.grants(workspace=space.name, at=now)
         ahead = limits_ahead(space, settings, grants, now)
         today = effective_limits(settings, space, ahead.first)
-        spent = await spending(space, launcher.store, settings, launcher.accounts, now)
+        spent = await self.spending(launcher, space)
         await self.show_tab(
             launcher,
             space,

@@ -14,7 +14,6 @@ from gpuspawner.quantity import say_gpus, say_units
 from gpuspawner.reports.ahead import ClassQuota, LimitsAhead, limits_ahead
 from gpuspawner.reports.attention import attention
 from gpuspawner.reports.members import Members, MembersAsked, begins_of, members_page
-from gpuspawner.reports.use import Use
 from gpuspawner.schema import Schema
 from gpuspawner.web.pages.base import PageHandler
 from gpuspawner.web.pages.usage import use_chart
@@ -87,12 +86,9 @@ class WorkspacePage(WorkspaceTab):
     async def get(self, workspace: str) -> None:
         """Use now against quota and budget, use by day, and what comes."""
         launcher, space = await self.asked_for(workspace)
-        settings, accounts, now = launcher.settings, launcher.accounts, launcher.now()
-        members = await self.member_lines(launcher, space)
+        settings, now = launcher.settings, launcher.now()
+        period, most = await self.who_uses_most(launcher, space, _LOOK_AT)
         use = await self.use_by_day(launcher, space, _DAYS)
-        most = members_page(
-            members, space.name, accounts, MembersAsked(sort="units", descending=True, limit=_LOOK_AT), now
-        )
         starting = self.starting(launcher, space)
         held = self.running(launcher, space)[:_LOOK_AT] if self.looks_for_idleness else []
         ahead = limits_ahead(space, settings, await launcher.store.grants(workspace=space.name, at=now), now)
@@ -102,10 +98,10 @@ class WorkspacePage(WorkspaceTab):
             space,
             self.line(launcher, space),
             "",
-            period=sum((one.use for one in members), Use()),
+            period=period,
             since=begins_of(space, settings, now).astimezone(settings.timezone),
-            attention=attention(starting, self.running_lines(launcher, held), most.lines, now),
-            top=[one for one in most.lines[:_SOON] if one.use.micro or one.use.gpu_seconds],
+            attention=attention(starting, self.running_lines(launcher, held), most, now),
+            top=[one for one in most[:_SOON] if one.use.micro or one.use.gpu_seconds],
             chart=use_chart(use, by, list(settings.catalog.gpu_classes)) if use.titles else None,
             soon=_soon(ahead, settings.timezone, now),
         )
