@@ -60,18 +60,18 @@ async def test_the_use_of_a_day_is_that_of_its_sessions(busy: BusyHub) -> None:
     mine = token(busy, "ada")
     _, found = await ask(busy, "usage", mine, days=10)
     day = next(day for day in found["use"]["by_day"] if day["by_class"])
-    _, sessions = await ask(busy, "sessions/history", mine, since=day["day"], until=day["day"])
+    _, sessions = await ask(busy, "usage/sessions", mine, since=day["day"], until=day["day"])
     assert sum(one["units"] for one in sessions["items"]) == pytest.approx(sum(one["units"] for one in day["by_class"]))
     assert len(sessions["items"]) == sum(one["sessions"] for one in day["by_class"])
 
 
 async def test_sessions_come_in_pages_and_each_but_once(busy: BusyHub) -> None:
     mine = token(busy, "ada")
-    _, whole = await ask(busy, "sessions/history", mine, limit=1000)
+    _, whole = await ask(busy, "usage/sessions", mine, limit=1000)
     found: list[dict[str, Any]] = []
     after: dict[str, str] = {}
     while True:
-        status, page = await ask(busy, "sessions/history", mine, limit=7, **after)
+        status, page = await ask(busy, "usage/sessions", mine, limit=7, **after)
         assert status == 200
         found += page["items"]
         if page["next"] is None:
@@ -84,8 +84,8 @@ async def test_sessions_come_in_pages_and_each_but_once(busy: BusyHub) -> None:
 
 async def test_sessions_can_be_had_as_a_file_for_a_spreadsheet(busy: BusyHub) -> None:
     mine = token(busy, "ada")
-    _, whole = await ask(busy, "sessions/history", mine, limit=1000, gpu_class="medium")
-    status, text = await ask(busy, "sessions/history", mine, limit=1, gpu_class="medium", format="csv")
+    _, whole = await ask(busy, "usage/sessions", mine, limit=1000, gpu_class="medium")
+    status, text = await ask(busy, "usage/sessions", mine, limit=1, gpu_class="medium", format="csv")
     assert status == 200
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["id"] for row in rows] == [one["id"] for one in whole["items"]]
@@ -96,32 +96,32 @@ async def test_a_manager_sees_the_members_of_their_workspace_there_and_nowhere_e
     prof = token(busy, "prof")
     status, found = await ask(busy, "usage", prof, user="ada", workspace="cse151a")
     assert (status, [space["workspace"] for space in found["workspaces"]]) == (200, ["cse151a"])
-    status, found = await ask(busy, "sessions/history", prof, workspace="cse151a", limit=1000)
+    status, found = await ask(busy, "usage/sessions", prof, workspace="cse151a", limit=1000)
     assert (status, {one["user"] for one in found["items"]}) == (200, {"ada", "eve"})
     assert {one["workspace"] for one in found["items"]} == {"cse151a"}
-    for path in ("usage", "sessions/history"):
+    for path in ("usage", "usage/sessions"):
         status, told = await ask(busy, path, prof, user="ada")
         assert (status, told["remedy"][:33]) == (403, "Name a workspace that you may rea")
         assert (await ask(busy, path, prof, user="ada", workspace="vision-lab"))[0] == 403
-    assert (await ask(busy, "sessions/history", prof, workspace="vision-lab"))[0] == 403
+    assert (await ask(busy, "usage/sessions", prof, workspace="vision-lab"))[0] == 403
 
 
 async def test_a_member_does_not_see_what_others_used(busy: BusyHub) -> None:
     ada = token(busy, "ada")
     for query in ({"user": "eve"}, {"user": "eve", "workspace": "cse151a"}, {"user": "nobody", "workspace": "cse151a"}):
         assert (await ask(busy, "usage", ada, **query))[0] == 403
-        assert (await ask(busy, "sessions/history", ada, **query))[0] == 403
-    assert (await ask(busy, "sessions/history", ada, workspace="cse151a"))[0] == 403
+        assert (await ask(busy, "usage/sessions", ada, **query))[0] == 403
+    assert (await ask(busy, "usage/sessions", ada, workspace="cse151a"))[0] == 403
 
 
 async def test_a_token_without_the_scope_sees_nothing(busy: BusyHub) -> None:
     poor = token(busy, "ada", scopes=["read:users:name!user"])
-    for path in ("usage", "sessions/history"):
+    for path in ("usage", "usage/sessions"):
         assert (await ask(busy, path, poor))[0] == 403
 
 
 async def test_an_administrator_sees_all(busy: BusyHub) -> None:
-    status, found = await ask(busy, "sessions/history", ADMIN_TOKEN, limit=1000)
+    status, found = await ask(busy, "usage/sessions", ADMIN_TOKEN, limit=1000)
     assert (status, {one["user"] for one in found["items"]}) == (200, {"ada", "eve"})
     status, found = await ask(busy, "usage", token(busy, "root"), user="eve")
     assert (status, found["user"]) == (200, "eve")
@@ -135,10 +135,10 @@ async def test_an_administrator_sees_all(busy: BusyHub) -> None:
         ("usage", {"days": "0"}),
         ("usage", {"days": "many"}),
         ("usage", {"day": "3"}),
-        ("sessions/history", {"after": "nowhere"}),
-        ("sessions/history", {"since": "yesterday"}),
-        ("sessions/history", {"limit": "0"}),
-        ("sessions/history", {"format": "xlsx"}),
+        ("usage/sessions", {"after": "nowhere"}),
+        ("usage/sessions", {"since": "yesterday"}),
+        ("usage/sessions", {"limit": "0"}),
+        ("usage/sessions", {"format": "xlsx"}),
     ],
 )
 async def test_what_cannot_be_understood_is_refused_with_what_can(busy: BusyHub, path: str, query: Any) -> None:
@@ -148,5 +148,5 @@ async def test_what_cannot_be_understood_is_refused_with_what_can(busy: BusyHub,
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 async def test_days_before_and_after_all_times_bound_nothing(busy: BusyHub, day: str) -> None:
-    status, _ = await ask(busy, "sessions/history", token(busy, "ada"), since=day, until=day)
+    status, _ = await ask(busy, "usage/sessions", token(busy, "ada"), since=day, until=day)
     assert status == 200

@@ -31,7 +31,7 @@ ROUTES = (
     Route("/notices", NoticesHandler),
     Route("/status", StatusHandler),
     Route("/usage", UsageHandler),
-    Route("/sessions/history", HistoryHandler),
+    Route("/usage/sessions", HistoryHandler),
     Route("/sessions/{user_name}", SessionsHandler),
     Route("/sessions/{user_name}/extend", ExtendHandler),
     Route("/sessions/{user_name}/{server_name}/extend", ExtendHandler),

@@ -16,7 +16,7 @@ __all__ = ["StreamHandler", "event"]
 T = TypeVar("T")
 
 _KEEP_ALIVE = 8.0
-_LONGESTEVENTS = 30 * 60.0
+_LONGEST_STREAM = 30 * 60.0
 """Seconds; who listens comes back by itself, and then has to be logged in still."""
 
 
@@ -53,7 +53,7 @@ class StreamHandler(ApiHandler):
         self.set_header("Cache-Control", "no-cache")
         self.set_header("X-Accel-Buffering", "no")
         with suppress(StreamClosedError, TimeoutError):
-            async with asyncio.timeout(_LONGESTEVENTS), aclosing(news):
+            async with asyncio.timeout(_LONGEST_STREAM), aclosing(news):
                 await self._pass_on(news, say)
 
     async def _pass_on(self, news: AsyncGenerator[T, None], say: Callable[[T], str]) -> None:

@@ -1,4 +1,4 @@
-"""``/hub/api/gpuspawner/usage`` and ``/sessions/history``: what was used, by day and GPU class, and every session."""
+"""``/hub/api/gpuspawner/usage`` and ``/usage/sessions``: what was used, by day and GPU class, and every session."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta

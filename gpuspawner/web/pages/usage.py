@@ -108,7 +108,7 @@ class UsagePage(PageHandler):
         found = {"format": "csv", "user": shown.user, "workspace": shown.workspace, "since": days.first.isoformat()}
         if shown.workspace is not None:
             found["user"] = shown.user or self.current_user.name
-        return self._with(self.url("api", "gpuspawner", "sessions", "history"), found)
+        return self._with(self.url("api", "gpuspawner", "usage", "sessions"), found)
 
     @staticmethod
     def _with(path: str, query: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ class ServersPage(WorkspaceTab):
             extend_at=self.here(space, "extend"),
             first=self.here(space, "servers") if shown.after else "",
             next=self.here(space, "servers", after=shown.after + _PAGE) if shown.after + _PAGE < len(running) else "",
-            download=url_concat(self.url("api", "gpuspawner", "sessions", "history"), download),
+            download=url_concat(self.url("api", "gpuspawner", "usage", "sessions"), download),
         )
 
 
