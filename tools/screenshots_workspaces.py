@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from administered_hub import log_in
 from busy_hub import SECTION, BusyHub, busy_hub
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
-MEMBERS = ("ada", "alan", "barbara", "claude", "edsger", "frances", "grace", "hedy", "katherine", "leslie", "radia")
+MEMBERS = ("ada", "alan", "barbara", "donald", "edsger", "frances", "grace", "hedy", "katherine", "leslie", "radia")
 GPU = {"workspace": "cse151a", "profile": "pytorch", "gpu_class": "small"}
 
 Shoot = Callable[..., Awaitable[None]]
@@ -27,12 +28,13 @@ async def take_workspaces(browser: Browser, shoot: Shoot) -> None:
                 ("", "workspace", 1060, {}),
                 ("/members", "workspace-members", 900, {}),
                 ("/members", "workspace-members-dark", 900, {"color_scheme": "dark"}),
-                ("/members", "workspace-members-390", 844, {"width": 390}),
+                ("/members", "workspace-members-390", 844, {}),
                 ("/servers", "workspace-servers", 1000, {}),
                 ("/limits", "workspace-limits", 1080, {}),
             )
             for path, name, height, how in pages:
-                page = await _signed_in(browser, hub, height=height, **how)
+                size = {"width": 390 if name.endswith("-390") else 1280, "height": height}
+                page = await log_in(browser, hub, "prof", viewport=size, **how)
                 await page.goto(f"{hub.hub.url}gpuspawner/workspaces/cse151a{path}")
                 if path == "/servers":
                     await page.get_by_role("row", name="alan").locator("summary", has_text="Stop").click()
@@ -80,13 +82,3 @@ async def _happen(hub: BusyHub) -> "asyncio.Task[Any]":
         await asyncio.sleep(0.1)
     await asyncio.sleep(2)
     return waiting
-
-
-async def _signed_in(browser: Browser, hub: BusyHub, *, width: int = 1280, height: int, **how: Any) -> Page:
-    page = await (await browser.new_context(viewport={"width": width, "height": height}, **how)).new_page()
-    await page.goto(f"{hub.hub.url}login?next=%2Fhub%2Ftoken")
-    await page.fill("#username_input", "prof")
-    await page.fill("#password_input", "x")
-    await page.click("#login_submit")
-    await page.wait_for_url("**/hub/token")
-    return page

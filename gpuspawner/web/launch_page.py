@@ -7,9 +7,9 @@ from tornado.web import HTTPError
 
 from gpuspawner.authenticator import current_workspaces
 from gpuspawner.budgets.quote import Costs, costs_of
-from gpuspawner.entitlement import entitlements
 from gpuspawner.errors import LaunchError
 from gpuspawner.recent import Recent
+from gpuspawner.web.entitled import offers_to
 from gpuspawner.web.form import render_form
 from gpuspawner.web.options import linked, posted
 
@@ -32,17 +32,7 @@ async def launch_form(spawner: Any) -> str:
     now = launcher.now()
     workspaces = current_workspaces(user, now)
     known = await launcher.books.ready()
-    offers = entitlements(
-        user.name,
-        workspaces,
-        settings,
-        launcher.usage(),
-        launcher.capacity(),
-        now,
-        server=server,
-        availability=launcher.availability(settings, workspaces),
-        accounts=launcher.accounts if known else None,
-    )
+    offers = await offers_to(user.name, workspaces, settings, launcher, now, server=server)
     return render_form(
         offers,
         initial=refused.options if refused else link or spawner.user_options or _last_choice(user),

@@ -5,9 +5,10 @@ from typing import Any
 from jupyterhub.user import User
 
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.entitlement import WorkspaceOffer, entitlements
+from gpuspawner.entitlement import WorkspaceOffer
 from gpuspawner.reports.status import StatusReport, status_report
 from gpuspawner.web.asking import Asking
+from gpuspawner.web.entitled import offers_to
 
 __all__ = ["status_for"]
 
@@ -33,16 +34,5 @@ async def status_for(handler: Asking) -> StatusReport:
 
 
 async def _offers(launcher: Any, user: Any) -> tuple[WorkspaceOffer, ...]:
-    settings, known, now = await user.spawner.my_settings(), await launcher.books.ready(), launcher.now()
-    workspaces = current_workspaces(user, now)
-    return entitlements(
-        user.name,
-        workspaces,
-        settings,
-        launcher.usage(),
-        launcher.capacity(),
-        now,
-        server=_ANOTHER,
-        availability=launcher.availability(settings, workspaces),
-        accounts=launcher.accounts if known else None,
-    )
+    settings, now = await user.spawner.my_settings(), launcher.now()
+    return await offers_to(user.name, current_workspaces(user, now), settings, launcher, now, server=_ANOTHER)

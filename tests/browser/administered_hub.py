@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from busy_hub import SECTION, BusyHub, busy_hub
+from chromium import signed_in
 from playwright.async_api import Browser, Page
 
 from gpuspawner.under_way import CalledOffError
@@ -60,11 +61,5 @@ async def prepared(folder: Path) -> AsyncIterator[BusyHub]:
 
 async def log_in(browser: Browser, busy: BusyHub, name: str, **how: Any) -> Page:
     """A browser in which somebody has logged in."""
-    context = await browser.new_context(**how)
-    person = await busy.hub.login(name, "x")
-    cookies = [
-        {"name": one.key, "value": one.value, "domain": "127.0.0.1", "path": one["path"] or "/"}
-        for one in person.session.cookie_jar
-    ]
-    await context.add_cookies(cookies)  # type: ignore[arg-type]
+    context = await signed_in(browser, await busy.hub.login(name, "x"), **how)
     return await context.new_page()

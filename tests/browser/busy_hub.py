@@ -9,8 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from chromium import signed_in
 from cluster import IMAGES
 from launching import launch
+from playwright.async_api import Browser, Page, ViewportSize
 from running_hub import ADMIN_TOKEN, RunningHub
 from traitlets.config import Config
 
@@ -20,7 +23,7 @@ from gpuspawner.ledger.records import Session
 from gpuspawner.local.engine import Engine
 from gpuspawner.quantity import micro_of
 
-__all__ = ["BusyHub", "busy_hub"]
+__all__ = ["BusyHub", "busy_hub", "tab"]
 
 NODES = "t4=2x4 a100=1x4 h100=1x2 cpu=1"
 RATES = {"small": 0.25, "medium": 1.0, "large": 2.0}
@@ -183,3 +186,14 @@ async def busy_hub(folder: Path, **changes: Any) -> AsyncIterator[BusyHub]:
         await hub.stop()
         await engine.stop()
         os.environ.update(before)
+
+
+async def tab(busy: BusyHub, browser: Browser, user: str, path: str, *, script: bool = True) -> Page:
+    """A page as somebody sees it who has logged in; anything their browser complains of fails the test."""
+    person = await busy.hub.login(user, "x")
+    size: ViewportSize = {"width": 1280, "height": 900}
+    context = await signed_in(browser, person, viewport=size, java_script_enabled=script, accept_downloads=True)
+    page = await context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    await page.goto(f"{busy.hub.url}{path}")
+    return page

@@ -1,11 +1,13 @@
-"""Chromium, and a fresh tab of it."""
+"""Chromium, and a fresh tab of it, or of somebody who has logged in."""
 
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from running_hub import Person
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 EXECUTABLE = CHROMIUM if CHROMIUM.exists() else None
@@ -31,3 +33,14 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     yield page
     await context.close()
     assert errors == []
+
+
+async def signed_in(browser: Browser, person: Person, **how: Any) -> BrowserContext:
+    """A browser window, as ``how`` says, of somebody who has logged in."""
+    context = await browser.new_context(**how)
+    cookies = [
+        {"name": one.key, "value": one.value, "domain": "127.0.0.1", "path": one["path"] or "/"}
+        for one in person.session.cookie_jar
+    ]
+    await context.add_cookies(cookies)  # type: ignore[arg-type]
+    return context

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chromium import signed_in
 from cluster import IMAGES, SECTION, section
 from jupyterhub import version_info
 from launching import launch
@@ -89,16 +90,11 @@ class FullHub:
 
     async def visitor(self, browser: "Browser", name: str, **how: Any) -> "BrowserContext":
         """A browser in which somebody has logged in; nobody where the name is empty."""
-        context = await browser.new_context(**how)
-        if name:
-            person = self._people.get(name) or await self.hub.login(name, "x")
-            self._people[name] = person
-            cookies = [
-                {"name": one.key, "value": one.value, "domain": "127.0.0.1", "path": one["path"] or "/"}
-                for one in person.session.cookie_jar
-            ]
-            await context.add_cookies(cookies)  # type: ignore[arg-type]
-        return context
+        if not name:
+            return await browser.new_context(**how)
+        person = self._people.get(name) or await self.hub.login(name, "x")
+        self._people[name] = person
+        return await signed_in(browser, person, **how)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from busy_hub import SECTION, BusyHub, busy_hub
+from busy_hub import SECTION, BusyHub, busy_hub, tab
 from launching import stop
 from playwright.async_api import Browser, Page, expect
 
@@ -31,23 +31,6 @@ async def busy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BusyHu
         await hub.launch("ada", **GPU)
         await hub.launch("eve", **GPU)
         yield hub
-
-
-async def tab(busy: BusyHub, browser: Browser, user: str, path: str, *, script: bool = True) -> Page:
-    """A page as somebody sees it who has logged in; an error of a script fails the test."""
-    context = await browser.new_context(
-        viewport={"width": 1280, "height": 900}, java_script_enabled=script, accept_downloads=True
-    )
-    person = await busy.hub.login(user, "x")
-    cookies = [
-        {"name": one.key, "value": one.value, "domain": "127.0.0.1", "path": one["path"] or "/"}
-        for one in person.session.cookie_jar
-    ]
-    await context.add_cookies(cookies)  # type: ignore[arg-type]
-    page = await context.new_page()
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
-    await page.goto(f"{busy.hub.url}{path}")
-    return page
 
 
 async def until_gone(page: Page, user: str) -> None:

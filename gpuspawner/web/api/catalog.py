@@ -7,7 +7,6 @@ from jupyterhub.user import User
 from pydantic import AwareDatetime, Field
 
 from gpuspawner.authenticator import current_workspaces
-from gpuspawner.entitlement import entitlements
 from gpuspawner.limits.checks import day_of
 from gpuspawner.limits.offers import offer_as_json
 from gpuspawner.membership.roles import Action
@@ -17,6 +16,7 @@ from gpuspawner.web.api import answers
 from gpuspawner.web.api.base import ApiHandler, ForbiddenError, UnavailableError
 from gpuspawner.web.api.offers import WorkspaceOffer
 from gpuspawner.web.api.operations import OWN, Answer, Operation, Operations
+from gpuspawner.web.entitled import offers_to
 
 __all__ = ["CatalogHandler", "EntitlementsHandler"]
 
@@ -161,17 +161,7 @@ class EntitlementsHandler(ApiHandler):
         if not await launcher.synced(_FIRST_SYNC):
             raise UnavailableError("The hub has not read the cluster yet.", "Ask again in a few seconds.")
         settings, known = await user.spawner.my_settings(), await launcher.books.ready()
-        offers = entitlements(
-            name,
-            spaces,
-            settings,
-            launcher.usage(),
-            launcher.capacity(),
-            now,
-            server=asked.server,
-            availability=launcher.availability(settings, spaces),
-            accounts=launcher.accounts if known else None,
-        )
+        offers = await offers_to(name, spaces, settings, launcher, now, server=asked.server)
         self.answer(
             {
                 "user": name,
