@@ -35,6 +35,7 @@ gpuspawner demo is ready:  {url}
 
   Try          Sign in as student, choose a profile and a GPU, start, and run  !env | grep -i cuda  in a notebook.
                Ask for more than the quota and read why not. Stop, and see the GPU free again.
+               Sign in as prof to steer CSE 151A (Workspaces), and as admin for all of it (Administration).
   Look inside  KUBECONFIG={kubeconfig} kubectl get pods,nodes,events
   Logs         {logs}
   Data         {data}  (homes and the hub's database; delete it to begin anew)
