@@ -397,6 +397,14 @@ class Catalog:
         for gpu_class in self.gpu_classes.values():
             yield from gpu_class.accepts
 
+    def class_title(self, name: str) -> str:
+        """What people read for a GPU class; its name where it is offered no more."""
+        return self.gpu_classes[name].title if name in self.gpu_classes else name
+
+    def profile_title(self, name: str) -> str:
+        """What people read for a profile; its name where it is offered no more."""
+        return self.profiles[name].title if name in self.profiles else name
+
 
 def uses_devices(catalog: Catalog) -> bool:
     """Whether any GPU class gets its GPUs by dynamic resource allocation."""

@@ -12,6 +12,7 @@ __all__ = [
     "parse_duration",
     "parse_quantity",
     "say_cores",
+    "say_count",
     "say_gpus",
     "say_memory",
     "say_servers",
@@ -124,6 +125,11 @@ def format_duration(seconds: int) -> str:
     minutes, second = divmod(rest, 60)
     parts = [f"{value} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (second, "s")) if value]
     return " ".join(parts[:2]) or "0 s"
+
+
+def say_count(number: int, one: str, many: str = "") -> str:
+    """``"1 mistake"``, ``"2 mistakes"``, ``"2 launches"``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def say_gpus(count: int | float) -> str:

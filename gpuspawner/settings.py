@@ -147,6 +147,10 @@ class Settings:
     profiles_by_user: bool = False
     """Whether profiles are worked out for each user; the catalog then has none until :func:`with_profiles`."""
 
+    def workspace_title(self, name: str) -> str:
+        """What people read for a workspace; its name where there is none of it any more."""
+        return self.workspaces[name].title if name in self.workspaces else name
+
     def cohort_of(self, workspace: str) -> Cohort | None:
         """The cohort that a workspace shares hardware with."""
         return next((cohort for cohort in self.cohorts.values() if workspace in cohort.workspaces), None)

@@ -13,6 +13,7 @@ from gpuspawner.catalog import GPUClass, Offer
 from gpuspawner.cluster.deadlines import Stage, Stopwatch
 from gpuspawner.cluster.events import MENDED_BY_ANOTHER_CLASS
 from gpuspawner.cluster.failures import PodError, plain
+from gpuspawner.cluster.gpus import expected_end
 from gpuspawner.cluster.outlook import Ask, Outlook, Session, forecast
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.view import View
@@ -21,7 +22,6 @@ from gpuspawner.errors import DeniedError
 from gpuspawner.ledger.holds import Holds
 from gpuspawner.quantity import format_duration
 from gpuspawner.request import LaunchRequest
-from gpuspawner.sessions.lease import end_of, granted_runtime
 
 __all__ = ["MovedError", "Wait", "WaitingRoom"]
 
@@ -278,7 +278,7 @@ class WaitingRoom:
     def _sessions(self, resource: str, now: float) -> list[Session]:
         """Who holds the resource on which node until when."""
         return [
-            Session(pod.node, taken, _end(pod, now))
+            Session(pod.node, taken, expected_end(pod, now))
             for pod in self._view.all_pods()
             if pod.node and not pod.ended and (taken := self._takes(pod, resource))
         ]
@@ -311,11 +311,3 @@ class WaitingRoom:
 def _less(there: OfferCapacity, gpus: int) -> OfferCapacity:
     most = max(0, there.most_free_on_a_node - gpus)
     return replace(there, free=max(0, there.free - gpus), most_free_on_a_node=most)
-
-
-def _end(pod: PodRecord, now: float) -> float | None:
-    """When a pod ends unless someone extends it: its runtime counts from the kubelet's first sight of it."""
-    if not pod.runtime:
-        return None
-    ends = end_of(pod.annotations, pod.started_at, pod.runtime)
-    return now + granted_runtime(pod.annotations, pod.runtime) if ends is None else ends.timestamp()

@@ -120,8 +120,7 @@ class Extensions:
         return Price.from_json(session.price).ceiling(classes, session.gpus, session.cpu, since, seconds)
 
     def _too_dear(self, session: Session, seconds: int, cost: int, left: int, fits: int) -> ExtensionError:
-        space = self._settings.workspaces.get(session.workspace)
-        title = space.title if space is not None else session.workspace
+        title = self._settings.workspace_title(session.workspace)
         rest = say_units(left)
         return ExtensionError(
             f"{format_duration(seconds)} more cost {say_units(cost, up=True)}; of the budget in {title} "

@@ -10,6 +10,7 @@ from traitlets.config import Config
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.quantity import say_count
 from gpuspawner.reports.configuration import tables
 
 __all__ = ["cannot_be_run", "inherited", "load_config", "run", "table"]
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         settings = load_settings(section, inherited())
     except ConfigurationError as error:
         print(*error.problems, sep="\n")
-        print(f"{path}: {_count(len(error.problems), 'mistake')}.")
+        print(f"{path}: {say_count(len(error.problems), 'mistake')}.")
         return 1
     if not section:
         raise CommandError(
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         print("\n" + "\n".join(f"Note: {note}" for note in notes))
     if mistakes:
         print("\n" + "\n".join(mistakes))
-        print(f"{path}: {_count(len(mistakes), 'mistake')}.")
+        print(f"{path}: {say_count(len(mistakes), 'mistake')}.")
         return 1
     if options.cluster and (wrong := _compare(settings)):
         print(f"\n{path}: no node of the cluster can hold {wrong} of the launches above, now or later.")
@@ -109,10 +110,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     cells = [list(header), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' if number > 1 else ''}" if number else ""
 
 
 def inherited() -> list[str]:

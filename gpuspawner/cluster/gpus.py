@@ -16,7 +16,7 @@ from .outlook import Ask, Session, free_ahead
 from .records import NodeRecord, PodRecord
 from .view import View
 
-__all__ = ["AHEAD", "ClassGPUs", "GPUsByClass", "NodeGPUs", "NodeState", "gpus_by_node", "waiting_for"]
+__all__ = ["AHEAD", "ClassGPUs", "GPUsByClass", "NodeGPUs", "NodeState", "expected_end", "gpus_by_node", "waiting_for"]
 
 AHEAD = 12 * 3600.0
 """Seconds that the forecast looks ahead."""
@@ -150,7 +150,7 @@ class GPUsByClass:
                 continue
             amounts = {name: count for name, offer in here[pod.node] if (count := _takes(pod, offer, inventory))}
             for name, count in amounts.items():
-                taken[name].append(Session(pod.node, count, _end(pod, now)))
+                taken[name].append(Session(pod.node, count, expected_end(pod, now)))
         return taken
 
 
@@ -197,7 +197,7 @@ def _takes(pod: PodRecord, offer: Offer, inventory: Inventory) -> int:
     return devices.asked(pod.namespace, pod.claims) if landed else 0
 
 
-def _end(pod: PodRecord, now: float) -> float | None:
+def expected_end(pod: PodRecord, now: float) -> float | None:
     """When a pod ends unless someone extends it: its runtime counts from the kubelet's first sight of it."""
     if not pod.runtime:
         return None

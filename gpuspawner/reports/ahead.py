@@ -192,10 +192,10 @@ def _exception(
 def _changes(exception: LimitException, workspace: Workspace, settings: Settings) -> Iterator[Change]:
     usual = workspace.ordinary_limits()
     for name, gpus in exception.quota.items():
-        yield Change(_title(name, settings), f"{say_gpus(gpus)} at once", _say(usual.quota_of(name)))
+        yield Change(settings.catalog.class_title(name), f"{say_gpus(gpus)} at once", _say(usual.quota_of(name)))
     for name, gpus in exception.borrowing_limit.items():
         before = _say(usual.borrowing_limit.get(name))
-        yield Change(_title(name, settings), f"{say_gpus(gpus)} borrowed at most", before)
+        yield Change(settings.catalog.class_title(name), f"{say_gpus(gpus)} borrowed at most", before)
     for part, whose in (("per_member", "Each member"), ("per_launch", "Each server")):
         given: Mapping[str, float] = getattr(exception, part).model_dump(exclude_none=True)
         for key, value in given.items():
@@ -211,18 +211,11 @@ def _say(gpus: int | None) -> str:
     return _NO_LIMIT if gpus is None else say_gpus(gpus)
 
 
-def _title(gpu_class: str, settings: Settings) -> str:
-    found = settings.catalog.gpu_classes.get(gpu_class)
-    return found.title if found is not None else gpu_class
-
-
 def _names(part: str, names: Sequence[str] | None, settings: Settings) -> str:
     if names is None:
         return "all"
-    if part == "profiles":
-        known = settings.catalog.profiles
-        return ", ".join(known[name].title if name in known else name for name in names) or "none"
-    return ", ".join(_title(name, settings) if part == "gpu_classes" else name for name in names) or "none"
+    titles = {"profiles": settings.catalog.profile_title, "gpu_classes": settings.catalog.class_title}
+    return ", ".join(map(titles.get(part, str), names)) or "none"
 
 
 def _dates(workspace: Workspace, first: date, last: date) -> Iterator[Renewal]:

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 from gpuspawner.config import Settings
 from gpuspawner.ledger.records import Action, AuditEntry, AuditFilter
-from gpuspawner.limits.trace import midnight, say_time
+from gpuspawner.limits.trace import say_time
 from gpuspawner.quantity import format_duration, micro_of, say_units
 from gpuspawner.reports.causes import why_ended
+from gpuspawner.reports.days import day_begins
 
 __all__ = ["ACTIONS", "COLUMNS", "AuditLine", "audit_filter", "audit_lines"]
 
@@ -81,9 +82,7 @@ def audit_filter(
 
 
 def _instant(at: date | datetime | None, timezone: ZoneInfo, days: int) -> datetime | None:
-    if at is None or isinstance(at, datetime):
-        return at
-    return midnight(at + timedelta(days=days), timezone)
+    return at if isinstance(at, datetime) else day_begins(at, timezone, after=days)
 
 
 def audit_lines(entries: Iterable[AuditEntry], settings: Settings) -> list[AuditLine]:
@@ -113,7 +112,7 @@ class _Details:
     def __init__(self, found: Mapping[str, Any], at: datetime, settings: Settings) -> None:
         self._found = found
         self._at = at
-        self._classes = settings.catalog.gpu_classes
+        self._catalog = settings.catalog
 
     def text(self, key: str) -> str:
         value = self._found.get(key)
@@ -150,8 +149,7 @@ class _Details:
         return "session" in self._found and self._found["session"] is None
 
     def gpu_class(self) -> str:
-        name = self.text("gpu_class")
-        return self._classes[name].title if name in self._classes else name
+        return self._catalog.class_title(self.text("gpu_class"))
 
 
 def _grant(told: _Details) -> str:

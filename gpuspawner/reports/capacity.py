@@ -137,7 +137,7 @@ def classes_over_time(
     return [
         _over_time(
             name,
-            known[name].title if name in known else name,
+            settings.catalog.class_title(name),
             _moments(totals.get(name, ()), used.get(name, ()), since, until, step),
             since,
             step,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuspawner.config import Settings
-from gpuspawner.quantity import micro_of, say_units
+from gpuspawner.quantity import micro_of, say_count, say_units
 from gpuspawner.workspace import Budget, Workspace
 
 __all__ = ["Remark", "Table", "remarks", "tables"]
@@ -123,8 +123,6 @@ def _members(workspace: Workspace) -> str:
         return "everyone"
     names = sum(isinstance(member, str) for member in workspace.members)
     rules = len(workspace.members) - names
-    return ", ".join(text for text in (_count(names, "name"), _count(rules, "rule")) if text) or "none"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' if number > 1 else ''}" if number else ""
+    return (
+        ", ".join(say_count(number, thing) for number, thing in ((names, "name"), (rules, "rule")) if number) or "none"
+    )

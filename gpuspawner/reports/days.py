@@ -8,7 +8,15 @@ from zoneinfo import ZoneInfo
 
 from gpuspawner.budgets.period import midnight
 
-__all__ = ["Days"]
+__all__ = ["Days", "day_begins"]
+
+
+def day_begins(day: date | None, timezone: ZoneInfo, *, after: int = 0) -> datetime | None:
+    """When a day, or the day so many after it, begins; None for none, and for those before and after all times."""
+    try:
+        return None if day is None else midnight(day + timedelta(days=after), timezone)
+    except OverflowError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,8 +142,7 @@ _OWNERS = {
 
 def title_of(check: Check, settings: Settings) -> str:
     """The kind of a limit that a decision looked at, for people: ``"Memory of each member here"``."""
-    known = settings.catalog.gpu_classes
-    of_class = known[check.gpu_class].title if check.gpu_class in known else check.gpu_class
+    of_class = settings.catalog.class_title(check.gpu_class)
     owner, _, key = check.limit.rpartition(".")
     what = _OF_MEMBERS.get(key) or _OF_LAUNCHES.get(key)
     title = _KINDS.get(check.limit)

@@ -11,7 +11,7 @@ from gpuspawner.config import Settings
 from gpuspawner.errors import LaunchError
 from gpuspawner.ledger.records import Action
 from gpuspawner.limits.usage import Capacity
-from gpuspawner.quantity import format_duration
+from gpuspawner.quantity import format_duration, say_count
 from gpuspawner.reports.balances import Balance
 from gpuspawner.reports.cluster_look import ClusterLook
 from gpuspawner.reports.configuration import Remark
@@ -126,15 +126,15 @@ def _of_nodes(view: View, settings: Settings) -> Iterator[Concern]:
 def _of_the_configuration(configured: Configured) -> Iterator[Concern]:
     if configured.mistakes:
         yield Concern(
-            "danger", _count(len(configured.mistakes), "mistake") + " in the configuration.", "", "configuration"
+            "danger", say_count(len(configured.mistakes), "mistake") + " in the configuration.", "", "configuration"
         )
     if configured.cluster is not None and configured.cluster.misconfigured:
-        number = _count(configured.cluster.misconfigured, "launch", "launches")
+        number = say_count(configured.cluster.misconfigured, "launch", "launches")
         yield Concern("danger", f"No node can ever hold {number} on offer.", "", "configuration")
     if configured.cluster_unknown:
         yield Concern("warning", f"The nodes are not known: {configured.cluster_unknown}.", "", "configuration")
     if configured.notes:
-        notes = _count(len(configured.notes), "thing")
+        notes = say_count(len(configured.notes), "thing")
         yield Concern("warning", f"{notes} in the configuration can hardly be meant.", "", "configuration")
 
 
@@ -144,7 +144,10 @@ def _of_people(waiting: Iterable[QueueLine], workspaces: Iterable[Pooled]) -> It
         most = format_duration(max(line.seconds for line in long) // 60 * 60)
         wait = "waits" if len(long) == 1 else "wait"
         yield Concern(
-            "warning", f"{_count(len(long), 'launch', 'launches')} {wait} for over an hour, up to {most}.", "", "queue"
+            "warning",
+            f"{say_count(len(long), 'launch', 'launches')} {wait} for over an hour, up to {most}.",
+            "",
+            "queue",
         )
     for space in workspaces:
         pool = space.pool
@@ -183,7 +186,3 @@ def exceptions_ahead(settings: Settings, today: date, days: int = _AHEAD) -> lis
             changes = tuple(one for one in on.limits if (one.first, one.last) == (first, last))
             found[first, last, space.name] = ExceptionAhead(first, last, space.name, space.title, changes)
     return [found[key] for key in sorted(found)]
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -93,11 +93,10 @@ def queue(
 def _line(one: UnderWay, settings: Settings, outlook: OutlookOf, now: datetime) -> QueueLine:
     asked, zone = one.request, settings.timezone
     expected = outlook(*one.key) if one.waits and asked.gpus else None
-    space, profile = settings.workspaces.get(asked.workspace), settings.catalog.profiles.get(asked.profile)
     return QueueLine(
         request=asked,
-        workspace_title=space.title if space else asked.workspace,
-        profile_title=profile.title if profile else asked.profile,
+        workspace_title=settings.workspace_title(asked.workspace),
+        profile_title=settings.catalog.profile_title(asked.profile),
         asks=_asks(asked, settings),
         since=one.began.astimezone(zone),
         seconds=max(0, round((now - one.began).total_seconds())),
@@ -113,6 +112,5 @@ def _asks(asked: LaunchRequest, settings: Settings) -> str:
     """``"2 × Medium or Small"``; without GPU its cores."""
     if not asked.gpus:
         return "no GPU"
-    known = settings.catalog.gpu_classes
-    titles = [known[name].title if name in known else name for name in asked.gpu_classes]
+    titles = map(settings.catalog.class_title, asked.gpu_classes)
     return f"{asked.gpus} × {', then '.join(titles)}"

@@ -176,8 +176,8 @@ def running_server(lease: Lease, sessions: Sessions, idle: Verdict | None = None
     return RunningServer(
         lease=lease,
         now=sessions.now(),
-        workspace=space.title if space else lease.workspace,
-        profile=profile.title if profile else lease.profile,
+        workspace=settings.workspace_title(lease.workspace),
+        profile=settings.catalog.profile_title(lease.profile),
         gpus=gpus,
         held=held,
         ends=tuple(sessions.ends(lease)),

@@ -84,8 +84,6 @@ def session_line(session: Session, settings: Settings, accounts: Accounts, now: 
     gpu_class = (session.gpu_class or next(iter(session.gpu_classes), None)) if session.gpus else None
     until = session.ended or (None if session.settled else now)
     ran = (until - session.started).total_seconds() if until and session.started else 0.0
-    space, profile = settings.workspaces.get(session.workspace), settings.catalog.profiles.get(session.profile)
-    shown = settings.catalog.gpu_classes.get(gpu_class or "")
     return SessionLine(
         session=session,
         gpu_class=gpu_class,
@@ -94,9 +92,9 @@ def session_line(session: Session, settings: Settings, accounts: Accounts, now: 
         opened=session.opened.astimezone(zone),
         started=session.started and session.started.astimezone(zone),
         ended=session.ended and session.ended.astimezone(zone),
-        workspace_title=space.title if space else session.workspace,
-        profile_title=profile.title if profile else session.profile,
-        gpu_title=shown.title if shown else gpu_class or "",
+        workspace_title=settings.workspace_title(session.workspace),
+        profile_title=settings.catalog.profile_title(session.profile),
+        gpu_title=settings.catalog.class_title(gpu_class or ""),
     )
 
 

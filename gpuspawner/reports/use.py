@@ -140,7 +140,4 @@ def _so_far(line: SessionLine) -> Use:
 
 
 def _title(name: str, settings: Settings) -> str:
-    if not name:
-        return "Without GPU"
-    gpu_class = settings.catalog.gpu_classes.get(name)
-    return gpu_class.title if gpu_class else name
+    return settings.catalog.class_title(name) or "Without GPU"

@@ -137,7 +137,7 @@ def _running(
         "memory": held.memory,
     }
     if lease is None:
-        titles = ("", _class_title(gpu_class, settings))
+        titles = ("", settings.catalog.class_title(gpu_class))
         return ServerLine(**line, profile="", state=ServerState.STOPPING, since=None, titles=titles)
     first, verdict = sessions.ends(lease)[0], idle(*held.key)
     resting = verdict is not None and verdict.state not in (IdleState.ACTIVE, IdleState.UNKNOWN)
@@ -151,7 +151,7 @@ def _running(
         idle=verdict.since if verdict is not None and resting else None,
         micro=accounts.accrued(lease.launch, now),
         extendable_by=sessions.extendable_by(lease),
-        titles=(_profile_title(lease.profile, settings), _class_title(gpu_class, settings)),
+        titles=(settings.catalog.profile_title(lease.profile), settings.catalog.class_title(gpu_class)),
     )
 
 
@@ -172,18 +172,8 @@ def _starting(line: QueueLine, held: Held | None, settings: Settings) -> ServerL
         why=line.why,
         position=line.position,
         by=line.by,
-        titles=(line.profile_title, " or ".join(_class_title(name, settings) for name in classes)),
+        titles=(line.profile_title, " or ".join(map(settings.catalog.class_title, classes))),
     )
-
-
-def _profile_title(name: str, settings: Settings) -> str:
-    profile = settings.catalog.profiles.get(name)
-    return profile.title if profile is not None else name
-
-
-def _class_title(name: str, settings: Settings) -> str:
-    gpu_class = settings.catalog.gpu_classes.get(name)
-    return gpu_class.title if gpu_class is not None else name
 
 
 def _say(moment: datetime | None) -> str | None:

@@ -222,14 +222,12 @@ class Sessions:
             lease = self.lease(user, server)
             if lease is None or (user, server) in self._ending:
                 raise ExtensionError("The server does not run.", "Start it.")
-            space = self.settings.workspaces.get(lease.workspace)
-            profile = self.settings.catalog.profiles.get(lease.profile)
             ends = check_extension(
                 lease,
                 seconds,
-                title=profile.title if profile else lease.profile,
+                title=self.settings.catalog.profile_title(lease.profile),
                 longest=self._longest(lease),
-                within=space.title if space else lease.workspace,
+                within=self.settings.workspace_title(lease.workspace),
             )
             await self._give_time(lease, ends, seconds, by or user)
             self._look_soon(lease.key)

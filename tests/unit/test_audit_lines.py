@@ -68,3 +68,4 @@ def test_days_are_those_of_the_hub_and_the_last_one_is_included() -> None:
     assert found.since == datetime(2026, 11, 1, tzinfo=PACIFIC)
     assert found.until == datetime(2026, 11, 3, tzinfo=PACIFIC)
     assert audit_filter(since=AT, timezone=PACIFIC).since == AT
+    assert audit_filter(until=date.max, timezone=PACIFIC).until is None

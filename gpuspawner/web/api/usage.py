@@ -1,16 +1,14 @@
 """``/hub/api/gpuspawner/usage`` and ``/usage/sessions``: what was used, by day and GPU class, and every session."""
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field
 
-from gpuspawner.budgets.period import midnight
 from gpuspawner.ledger.records import SessionFilter
 from gpuspawner.membership.roles import Action
-from gpuspawner.reports.days import Days
+from gpuspawner.reports.days import Days, day_begins
 from gpuspawner.reports.sessions import COLUMNS, every_session, sessions_page
 from gpuspawner.reports.usage import usage_report
 from gpuspawner.schema import Day, Schema
@@ -189,14 +187,6 @@ class HistoryHandler(ApiHandler):
         return replace(
             where,
             gpu_class=asked.gpu_class,
-            since=_begin(asked.since, 0, timezone),
-            until=_begin(asked.until, 1, timezone),
+            since=day_begins(asked.since, timezone),
+            until=day_begins(asked.until, timezone, after=1),
         )
-
-
-def _begin(day: date | None, after: int, timezone: ZoneInfo) -> datetime | None:
-    """When a day, or the day so many after it, begins; None for none, and for those before and after all times."""
-    try:
-        return None if day is None else midnight(day + timedelta(days=after), timezone)
-    except OverflowError:
-        return None

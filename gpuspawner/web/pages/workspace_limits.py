@@ -81,11 +81,9 @@ def _quota_chart(ahead: LimitsAhead, timezone: ZoneInfo, classes: Sequence[str])
 
 def _spending_chart(spent: Spending, classes: Sequence[str], settings: Settings) -> Chart:
     """What was spent in each period, by GPU class."""
-    colour, known = {**colours(classes), NO_GPU: 0}, settings.catalog.gpu_classes
+    colour = {**colours(classes), NO_GPU: 0}
     names = sorted(spent.classes, key=lambda name: (name == NO_GPU, [*classes, name].index(name)))
-    series = [
-        Series(known[name].title if name in known else name or "Without GPU", colour.get(name, 0)) for name in names
-    ]
+    series = [Series(settings.catalog.class_title(name) or "Without GPU", colour.get(name, 0)) for name in names]
     columns = [
         Bar(f"{one.first:%-d %b}", _period(one), [one.by_class.get(name, 0) / MICRO for name in names])
         for one in spent.periods
