@@ -17,7 +17,13 @@ KEPT = frozenset(
     | {"x-kubernetes-group-version-kind", "x-kubernetes-list-map-keys", "x-kubernetes-list-type"}
     | {"x-kubernetes-map-type", "x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy"}
 )
-ALSO = {("", "v1", "Binding"), ("policy", "v1", "Eviction"), ("", "v1", "Status"), ("", "v1", "DeleteOptions")}
+ALSO = {
+    ("", "v1", "Binding"),
+    ("", "v1", "DeleteOptions"),
+    ("", "v1", "Status"),
+    ("authentication.k8s.io", "v1", "TokenRequest"),
+    ("policy", "v1", "Eviction"),
+}
 
 
 def slim(schema: dict[str, Any]) -> dict[str, Any]:

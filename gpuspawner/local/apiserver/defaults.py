@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuspawner.local.apiserver.quantities import same_quantity
+from gpuspawner.local.apiserver.rbac_validation import default_binding
 
 __all__ = ["apply_defaults", "containers", "prepare_new", "qos_class"]
 
@@ -245,6 +246,7 @@ _NEW: dict[str, Callable[[Object], None]] = {
     "services": _new_service,
 }
 _DEFAULTS: dict[str, Callable[[Object], None]] = {
+    "clusterrolebindings.rbac.authorization.k8s.io": default_binding,
     "events": _event,
     "limitranges": _limit_range,
     "namespaces": _namespace,
@@ -255,6 +257,7 @@ _DEFAULTS: dict[str, Callable[[Object], None]] = {
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "resourceclaims.resource.k8s.io": _device_claim,
     "resourceclaimtemplates.resource.k8s.io": _device_claim_template,
+    "rolebindings.rbac.authorization.k8s.io": default_binding,
     "secrets": _secret,
     "services": _service,
     "storageclasses.storage.k8s.io": _storage_class,

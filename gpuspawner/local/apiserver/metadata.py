@@ -12,6 +12,7 @@ __all__ = [
     "label_key",
     "label_value",
     "name_causes",
+    "path_segment",
     "validate_labels",
     "validate_metadata",
     "validate_metadata_update",
@@ -72,7 +73,16 @@ label_value = _rule(_VALUE, 63, _VALUE_RULE)
 """What is wrong with a label's value, as sentences."""
 _dns_1035 = _rule(_LABEL_1035, 63, _LABEL_1035_RULE)
 _name_part = _rule(_QUALIFIED, 63, _QUALIFIED_RULE)
-_NAME_RULES = {"subdomain": dns_subdomain, "label": dns_label, "label1035": _dns_1035}
+
+
+def path_segment(value: str) -> list[str]:
+    """What is wrong with a segment of a path, such as a role's name (``system:discovery``), as sentences."""
+    if value in (".", ".."):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{part}'" for part in "/%" if part in value]
+
+
+_NAME_RULES = {"subdomain": dns_subdomain, "label": dns_label, "label1035": _dns_1035, "segment": path_segment}
 
 
 def label_key(key: str) -> list[str]:
@@ -87,7 +97,7 @@ def label_key(key: str) -> list[str]:
 
 
 def name_causes(name: str, rule: str, field: str = "metadata.name") -> list[Cause]:
-    """Check a name against ``subdomain``, ``label`` or ``label1035``."""
+    """Check a name against ``subdomain``, ``label``, ``label1035`` or ``segment``."""
     return [invalid_value(field, name, why) for why in _NAME_RULES[rule](name)]
 
 

@@ -25,7 +25,7 @@ class Resource:
     storage: str = ""
     """Key of the resource whose objects this one shows in another shape (``events.k8s.io`` shows ``events``)."""
     name_rule: str = "subdomain"
-    """``subdomain`` or ``label`` (RFC 1123), or ``label1035`` (services)."""
+    """``subdomain`` or ``label`` (RFC 1123), ``label1035`` (services) or ``segment`` (of a path: RBAC)."""
     categories: tuple[str, ...] = field(default=())
 
     @property
@@ -82,9 +82,16 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "services", "Service", True, ("svc",), ("status",), name_rule="label1035", categories=("all",)),
     Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False, verbs=_REVIEW),
     Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=_REVIEW),
+    Resource("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", False, verbs=_REVIEW),
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
     Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",), storage="events"),
     Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False),
+    Resource(
+        "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False, name_rule="segment"
+    ),
+    Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False, name_rule="segment"),
+    Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", name_rule="segment"),
+    Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", name_rule="segment"),
     Resource("resource.k8s.io", "v1", "deviceclasses", "DeviceClass", False, has_generation=True),
     Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", subresources=("status",)),
     Resource("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate"),

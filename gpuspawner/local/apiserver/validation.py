@@ -6,6 +6,7 @@ from gpuspawner.local.apiserver.device_validation import FIXED_SPECS, validate_d
 from gpuspawner.local.apiserver.metadata import validate_metadata, validate_metadata_update
 from gpuspawner.local.apiserver.pod_validation import difference, validate_pod, validate_pod_update
 from gpuspawner.local.apiserver.quantities import number
+from gpuspawner.local.apiserver.rbac_validation import RBAC, validate_rbac, validate_rbac_update
 from gpuspawner.local.apiserver.resources import Resource
 from gpuspawner.local.apiserver.status import (
     Cause,
@@ -41,6 +42,8 @@ def validate(resource: Resource, obj: Object) -> None:
         causes += _priority_class(obj)
     elif resource.group == "resource.k8s.io":
         causes += validate_devices(resource.plural, obj.get("spec", {}))
+    elif resource.group == RBAC:
+        causes += validate_rbac(resource.kind, obj)
     _raise(resource, obj, causes)
 
 
@@ -72,6 +75,8 @@ def validate_update(resource: Resource, new: Object, old: Object) -> None:
         causes += validate_devices(resource.plural, new.get("spec", {}))
         if resource.plural in FIXED_SPECS and new.get("spec") != old.get("spec"):
             causes.append(forbidden_field("spec", "field is immutable"))
+    elif resource.group == RBAC:
+        causes += validate_rbac(resource.kind, new) + validate_rbac_update(new, old)
     if resource.key == "secrets" and new.get("type") != old.get("type"):
         causes.append(invalid_value("type", str(new.get("type")), "field is immutable"))
     _raise(resource, new, causes)
