@@ -15,6 +15,7 @@ __all__ = [
     "IDLE_ENDS",
     "LAUNCH",
     "LIMITED_BY",
+    "PLACEHOLDER",
     "PROFILE_LABEL",
     "RUNTIME",
     "SERVER",
@@ -34,6 +35,8 @@ PROFILE_LABEL = "gpuspawner/profile"
 CLASS_LABEL = "gpuspawner/gpu-class"
 USER = "hub.jupyter.org/username"
 SERVER = "hub.jupyter.org/servername"
+PLACEHOLDER = "gpuspawner/placeholder"
+"""Label of a pod that keeps room for launches and gives way to them; its value is the GPU class."""
 LAUNCH = "gpuspawner/launch"
 """Annotation that tells the pods of two launches of one server apart."""
 RUNTIME = "gpuspawner/runtime"

@@ -269,6 +269,8 @@ def _unplaced(
     if not pod.scheduled_message:
         no_claim = _newest(events, _NO_CLAIM) if "" in pod.claims else None
         return failures.DeviceClaimError(no_claim.message) if no_claim else None
+    if pod.nominated:
+        return failures.MakingRoomError(pod.nominated, pod.scheduled_message)
     said = _newest(events, _AUTOSCALER)
     refused = said is not None and said.reason == "NotTriggerScaleUp"
     problem = unschedulable(pod, stock, outlook, said.message.partition(": ")[2] if said and refused else "")

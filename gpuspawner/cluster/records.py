@@ -9,6 +9,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
+from gpuspawner.labels import PLACEHOLDER
 from gpuspawner.quantity import parse_quantity
 
 from .wire import Raw
@@ -20,6 +21,7 @@ __all__ = [
     "PodRecord",
     "Taint",
     "Toleration",
+    "gives_way",
     "node_record",
     "pod_record",
     "requests_of",
@@ -86,9 +88,9 @@ class PodRecord:
     extended resources in pieces. ``waiting_*`` and ``terminated_*`` are of the container that has a problem, named
     ``container``, else of the first one. ``ran_from`` and ``ran_until`` are when the process of the notebook's
     container (else of the first one) started and ended: empty while it has not, and where no kubelet has told.
-    ``claims`` are the names of its ResourceClaims, empty for one not made yet. ``deleted_at`` is its
-    ``deletionTimestamp``, by which it is to be gone; ``forced`` says that its deletion waits for no node's word.
-    Times are Kubernetes' RFC 3339 texts.
+    ``claims`` are the names of its ResourceClaims, empty for one not made yet. ``nominated`` is the node where others
+    are ended to make room for it. ``deleted_at`` is its ``deletionTimestamp``, by which it is to be gone; ``forced``
+    says that its deletion waits for no node's word. Times are Kubernetes' RFC 3339 texts.
     """
 
     namespace: str
@@ -114,6 +116,7 @@ class PodRecord:
     forced: bool = False
     ran_from: str = ""
     ran_until: str = ""
+    nominated: str = ""
     scheduled_message: str = ""
     reason: str = ""
     message: str = ""
@@ -215,6 +218,7 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         finalizers=tuple(map(intern, metadata.get("finalizers") or ())),
         deleted_at=metadata.get("deletionTimestamp") or "",
         forced=metadata.get("deletionGracePeriodSeconds") == 0,
+        nominated=status.get("nominatedNodeName") or "",
         scheduled_message=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         reason=status.get("reason") or "",
         message=status.get("message") or "",
@@ -223,6 +227,15 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         disrupted_at=disruption.get("lastTransitionTime") or "",
         **_containers(spec, status),
     )
+
+
+def gives_way(raw: Raw) -> bool:
+    """Whether a Pod object is a placeholder, which kube-scheduler ends as soon as a launch needs its place.
+
+    So it takes nothing. One whose priority is not negative would not give way to pods of no priority, and counts.
+    """
+    labels = raw["metadata"].get("labels") or {}
+    return PLACEHOLDER in labels and ((raw.get("spec") or {}).get("priority") or 0) < 0
 
 
 def node_record(raw: Raw) -> NodeRecord:

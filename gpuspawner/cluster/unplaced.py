@@ -15,6 +15,7 @@ __all__ = [
     "ClaimPendingError",
     "DeviceClaimError",
     "GPUsTakenError",
+    "MakingRoomError",
     "NoNodeError",
     "NoSuchGPUError",
     "NodeComingError",
@@ -94,6 +95,16 @@ class QueuedError(PodError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("The server waits in the cluster's queue.", "Wait; it starts by itself.", detail)
+
+
+class MakingRoomError(PodError):
+    """A node has been found, where pods of lower priority end to make room (``status.nominatedNodeName``)."""
+
+    code = "making_room"
+    patience = inf
+
+    def __init__(self, node: str, detail: str = "") -> None:
+        super().__init__(f"Node {plain(node, 60)} makes room for the server.", "Wait, it starts by itself.", detail)
 
 
 class GPUsTakenError(PodError):

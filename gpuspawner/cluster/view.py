@@ -15,7 +15,7 @@ from gpuspawner.recent import Recent
 from .client import Client
 from .device_watch import DeviceWatch
 from .inventory import Inventory, Stock
-from .records import NodeRecord, PodRecord, node_record, pod_record
+from .records import NodeRecord, PodRecord, gives_way, node_record, pod_record
 from .watch import Key, Outage, Timing, Watch, key_of, loop_time
 from .wire import Raw
 
@@ -170,7 +170,7 @@ class View:
         return MappingProxyType(self._pods)
 
     def all_pods(self) -> Iterator[PodRecord]:
-        """Every pod that is seen, the hub's own and foreign ones."""
+        """Every pod that is seen, the hub's own and foreign ones; placeholders take nothing and are left out."""
         yield from self._pods.values()
         yield from self._foreign.values()
 
@@ -345,7 +345,7 @@ class View:
             if _older(record, observed):
                 return
             del self._observed[record.key]
-        if not own and record.ended:
+        if not own and (record.ended or gives_way(raw)):
             self._drop(record.key, record)
         else:
             self._put(record)

@@ -316,6 +316,23 @@ async def test_the_stock_for_a_waiting_pod_names_its_classes_and_who_else_waits(
     assert (both.title, both.total, both.free) == ("Small or Large", 12, 8)
 
 
+@pytest.mark.parametrize(("priority", "free"), [(-10, 4), (0, 2), (None, 2)])
+async def test_a_placeholder_takes_nothing_as_long_as_it_would_give_way(
+    cluster: FakeCluster, view: View, priority: int | None, free: int
+) -> None:
+    await begun(view)
+    cluster.set("nodes", node("t4-0"))
+    for name, where in (("placed", "t4-0"), ("pending", "")):
+        placeholder = pod(name, node=where, gpus=2, own=False)
+        placeholder["metadata"]["labels"]["gpuspawner/placeholder"] = "small"
+        placeholder["spec"]["priority"] = priority
+        cluster.set("pods", placeholder)
+    await cluster.quiet()
+    assert view.capacity(CATALOG).of(T4).free == free
+    assert view.inventory.waiting("nvidia.com/gpu") == (free == 2)
+    assert [found.name for found in view.all_pods()] == ([] if free == 4 else ["placed", "pending"])
+
+
 async def test_foreign_pods_that_have_ended_take_no_place(cluster: FakeCluster, view: View) -> None:
     cluster.set("pods", pod("done", own=False, phase="Succeeded"), tell=False)
     await begun(view)

@@ -1,6 +1,7 @@
 """Events, conditions and container states in plain words: every cause of trouble, and which of them end a launch."""
 
 import json
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,14 @@ def test_recorded_trouble_with_storage_is_told_apart(number: str, kind: type[Pod
     assert type(problem) is kind
     assert problem is not None
     assert words in problem.reason
+
+
+def test_a_node_that_ends_others_for_a_launch_is_told_and_not_that_all_is_taken() -> None:
+    record = replace(unplaced("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."), nominated="t4-0")
+    problem = diagnose(record, stock=stock(total=4))
+    assert type(problem) is failures.MakingRoomError
+    assert problem.reason == "Node t4-0 makes room for the server."
+    assert progress(record, stock=stock(total=4)).phase is Phase.WAITING
 
 
 def test_a_pod_in_a_queue_is_not_called_unschedulable() -> None:
