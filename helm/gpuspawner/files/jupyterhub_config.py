@@ -1,0 +1,3 @@
+from gpuspawner import load_values
+
+load_values(c)
