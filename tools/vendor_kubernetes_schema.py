@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gpuspawner.local.apiserver.resources import RESOURCES
+from gpuspawner.local.apiserver.resources import RESOURCES, Resource
 
 VERSION = "1.36.0"
 TARGET = Path(__file__).parent.parent / "gpuspawner" / "local" / "apiserver" / "kubernetes.json"
@@ -22,6 +22,7 @@ ALSO = {
     ("", "v1", "DeleteOptions"),
     ("", "v1", "Status"),
     ("authentication.k8s.io", "v1", "TokenRequest"),
+    ("autoscaling", "v1", "Scale"),
     ("policy", "v1", "Eviction"),
 }
 
@@ -56,11 +57,26 @@ def references(schema: Any) -> set[str]:
     return own.union(*map(references, schema.values()))
 
 
+def custom_definition(resource: Resource) -> tuple[str, dict[str, Any]]:
+    """Return name and definition of a kind of another project: its ``spec`` is kept as it comes."""
+    metadata = {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    properties: dict[str, Any] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": metadata}
+    kind = {"group": resource.group, "kind": resource.kind, "version": resource.version}
+    definition = {
+        "properties": properties | {"spec": {"type": "object"}, "status": {"type": "object"}},
+        "type": "object",
+        "x-kubernetes-group-version-kind": [kind],
+    }
+    name = ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+    return name, definition
+
+
 def document() -> str:
     """Return the definitions that the served kinds need, as JSON."""
     source = files("kubernetes_validate") / "kubernetes-json-schema" / f"v{VERSION}-local" / "_definitions.json"
     everything = json.loads(source.read_text(encoding="utf-8"))["$defs"]
-    wanted = {(resource.group, resource.version, resource.kind) for resource in RESOURCES} | ALSO
+    served = [resource for resource in RESOURCES if not resource.custom]
+    wanted = {(resource.group, resource.version, resource.kind) for resource in served} | ALSO
     todo = []
     for name, schema in everything.items():
         kinds = schema.get("x-kubernetes-group-version-kind", [])
@@ -82,6 +98,7 @@ def document() -> str:
                 kind for kind in kinds if (kind["group"], kind["version"], kind["kind"]) in wanted
             ]
         todo.extend(references(definitions[name]))
+    definitions |= dict(custom_definition(resource) for resource in RESOURCES if resource.custom)
     found = {"version": VERSION, "definitions": dict(sorted(definitions.items()))}
     return json.dumps(found, separators=(",", ":"), sort_keys=True) + "\n"
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gpuspawner.local.apiserver.defaults import containers
 from gpuspawner.local.apiserver.limit_range import apply_limit_ranges, check_limit_ranges
+from gpuspawner.local.apiserver.pod_defaults import containers
 from gpuspawner.local.apiserver.pod_security import enforce_pod_security
 from gpuspawner.local.apiserver.quota import admit_to_quotas
 from gpuspawner.local.apiserver.resources import Resource

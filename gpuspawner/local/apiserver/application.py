@@ -19,6 +19,7 @@ from gpuspawner.local.apiserver.protobuf import PROTOBUF, decode_body
 from gpuspawner.local.apiserver.rendering import dump, renderer
 from gpuspawner.local.apiserver.requestinfo import RequestInfo, flag, parse_request
 from gpuspawner.local.apiserver.reviews import review
+from gpuspawner.local.apiserver.scale import patch_scale, read_scale, replace_scale
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store, Stored
 from gpuspawner.local.apiserver.watching import BOOKMARK_SECONDS, serve_watch
@@ -319,6 +320,20 @@ async def _patch(request: web.Request, info: RequestInfo) -> web.Response:
     return _written(request, info, obj, 201 if created else 200, options.warnings)
 
 
+async def _read_scale(request: web.Request, info: RequestInfo) -> web.Response:
+    return _answer(read_scale(request.app[_OPERATIONS], info.resource, info.namespace or "", info.name or ""))
+
+
+async def _write_scale(request: web.Request, info: RequestInfo) -> web.Response:
+    options, body = _write_options(request), await _read(request)
+    operations, namespace, name = request.app[_OPERATIONS], info.namespace or "", info.name or ""
+    if info.verb == "update":
+        scale = replace_scale(operations, info.resource, namespace, name, body, options)
+    else:
+        scale = patch_scale(operations, info.resource, namespace, name, request.content_type, body, options)
+    return _answer(scale, 200, options.warnings)
+
+
 async def _delete_options(request: web.Request) -> DeleteOptions:
     body = await _read(request) or {}
     if not isinstance(body, dict):
@@ -373,6 +388,9 @@ _SERVED: dict[tuple[str, str], Callable[[web.Request, RequestInfo], Any]] = {
     ("get", ""): _get,
     ("get", "status"): _get,
     ("get", "log"): _log,
+    ("get", "scale"): _read_scale,
+    ("update", "scale"): _write_scale,
+    ("patch", "scale"): _write_scale,
     ("list", ""): _list,
     ("watch", ""): _watch,
     ("create", ""): _create,

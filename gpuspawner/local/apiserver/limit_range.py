@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gpuspawner.local.apiserver.defaults import containers
+from gpuspawner.local.apiserver.pod_defaults import containers
 from gpuspawner.local.apiserver.quantities import canonical, number
 from gpuspawner.local.apiserver.quota import pod_resources
 from gpuspawner.local.apiserver.status import StatusError

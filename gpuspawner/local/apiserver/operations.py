@@ -13,6 +13,7 @@ from gpuspawner.local.apiserver.patch import apply_patch
 from gpuspawner.local.apiserver.quota import admit_to_quotas
 from gpuspawner.local.apiserver.resources import Resource
 from gpuspawner.local.apiserver.schema import DecodeError, decode, definition_name
+from gpuspawner.local.apiserver.service_addresses import give_addresses, keep_addresses
 from gpuspawner.local.apiserver.status import StatusError, success
 from gpuspawner.local.apiserver.store import Store, clone, random_suffix, timestamp
 from gpuspawner.local.apiserver.validation import validate, validate_update
@@ -100,6 +101,8 @@ class Operations:
             _merge_string_data(obj)
         apply_defaults(resource.stored_as, obj)
         mutate(self.store, resource, obj)
+        if resource.key == "services":
+            give_addresses(self.store, obj)
         prepare_new(resource.stored_as, obj)
         validate(resource, obj)
         options.warnings += admit(self.store, resource, obj)
@@ -179,6 +182,9 @@ class Operations:
             if resource.key == "secrets":
                 _merge_string_data(new)
             apply_defaults(resource.stored_as, new)
+            if resource.key == "services":
+                keep_addresses(new, old)
+                give_addresses(self.store, new)
             validate_update(resource, new, old)
             if resource.key == "persistentvolumeclaims":
                 admit_to_quotas(self.store, resource.key, new, old)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gpuspawner.local.apiserver.defaults import containers
+from gpuspawner.local.apiserver.pod_defaults import containers
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store
 

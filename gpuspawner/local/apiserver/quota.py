@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from gpuspawner.local.apiserver.defaults import containers, qos_class
+from gpuspawner.local.apiserver.pod_defaults import containers, qos_class
 from gpuspawner.local.apiserver.quantities import add, canonical, is_extended, number, subtract
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store

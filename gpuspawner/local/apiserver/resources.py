@@ -27,6 +27,8 @@ class Resource:
     name_rule: str = "subdomain"
     """``subdomain`` or ``label`` (RFC 1123), ``label1035`` (services) or ``segment`` (of a path: RBAC)."""
     categories: tuple[str, ...] = field(default=())
+    custom: bool = False
+    """Whether a CustomResourceDefinition of another project defines it; any ``spec`` and ``status`` are kept."""
 
     @property
     def key(self) -> str:
@@ -56,6 +58,16 @@ class Resource:
 
 _REVIEW = ("create",)
 
+
+def _workload(group: str, plural: str, kind: str, *short: str, scaled: bool = False) -> Resource:
+    parts = ("scale", "status") if scaled else ("status",)
+    return Resource(group, "v1", plural, kind, True, short, parts, has_generation=True, categories=("all",))
+
+
+def _custom(group: str, plural: str, kind: str, *short: str) -> Resource:
+    return Resource(group, "v1", plural, kind, True, short, ("status",), has_generation=True, custom=True)
+
+
 RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "configmaps", "ConfigMap", short_names=("cm",)),
     Resource("", "v1", "endpoints", "Endpoints", short_names=("ep",)),
@@ -80,12 +92,28 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "secrets", "Secret"),
     Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",)),
     Resource("", "v1", "services", "Service", True, ("svc",), ("status",), name_rule="label1035", categories=("all",)),
+    _workload("apps", "daemonsets", "DaemonSet", "ds"),
+    _workload("apps", "deployments", "Deployment", "deploy", scaled=True),
+    _workload("apps", "replicasets", "ReplicaSet", "rs", scaled=True),
+    _workload("apps", "statefulsets", "StatefulSet", "sts", scaled=True),
     Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False, verbs=_REVIEW),
     Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=_REVIEW),
     Resource("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", False, verbs=_REVIEW),
+    _workload("batch", "cronjobs", "CronJob", "cj"),
+    _workload("batch", "jobs", "Job"),
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
+    Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", has_generation=True),
     Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",), storage="events"),
+    _custom("gateway.networking.k8s.io", "httproutes", "HTTPRoute"),
+    _custom("monitoring.coreos.com", "prometheusrules", "PrometheusRule", "promrule"),
+    _custom("monitoring.coreos.com", "servicemonitors", "ServiceMonitor", "smon"),
+    Resource("networking.k8s.io", "v1", "ingresses", "Ingress", True, ("ing",), ("status",), has_generation=True),
+    Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", False, has_generation=True),
+    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",), has_generation=True),
     Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False),
+    Resource(
+        "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), ("status",), has_generation=True
+    ),
     Resource(
         "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False, name_rule="segment"
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuspawner.local.apiserver.status import StatusError
 
-__all__ = ["Requirement", "matches_labels", "parse_fields", "parse_labels"]
+__all__ = ["Requirement", "matches_labels", "parse_fields", "parse_labels", "selector_text", "selects"]
 
 _TOKEN = re.compile(r"\s*(?:(==|!=|=|,|\(|\)|!|<|>)|([^\s=!,()<>]+))")
 _NAME = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
@@ -43,6 +43,25 @@ class Requirement:
 def matches_labels(requirements: list[Requirement], labels: dict[str, str]) -> bool:
     """Whether the labels fulfil every requirement."""
     return all(requirement.matches(labels) for requirement in requirements)
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a ``metav1.LabelSelector`` selects these labels; an empty one selects everything."""
+    wanted = [Requirement(key, "in", frozenset({value})) for key, value in selector.get("matchLabels", {}).items()]
+    for expression in selector.get("matchExpressions", []):
+        operator = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}[expression["operator"]]
+        wanted.append(Requirement(expression["key"], operator, frozenset(expression.get("values", []))))
+    return matches_labels(wanted, labels)
+
+
+def selector_text(selector: dict[str, Any]) -> str:
+    """Write a ``metav1.LabelSelector`` as ``kubectl get -l`` takes it; empty when it selects everything."""
+    parts = [f"{key}={value}" for key, value in sorted(selector.get("matchLabels", {}).items())]
+    for expression in selector.get("matchExpressions", []):
+        key, values = expression["key"], ",".join(expression.get("values", []))
+        shapes = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
+        parts.append(shapes.get(expression["operator"], f"!{key}"))
+    return ",".join(parts)
 
 
 class _Tokens:

@@ -1,5 +1,6 @@
 """What objects may say beyond their schema, and what of it may change."""
 
+import json
 from typing import Any
 
 from gpuspawner.local.apiserver.device_validation import FIXED_SPECS, validate_devices
@@ -16,6 +17,7 @@ from gpuspawner.local.apiserver.status import (
     required_value,
     unsupported_value,
 )
+from gpuspawner.local.apiserver.workload_validation import validate_workload, validate_workload_update
 
 __all__ = ["validate", "validate_update"]
 
@@ -44,6 +46,8 @@ def validate(resource: Resource, obj: Object) -> None:
         causes += validate_devices(resource.plural, obj.get("spec", {}))
     elif resource.group == RBAC:
         causes += validate_rbac(resource.kind, obj)
+    else:
+        causes += validate_workload(resource.key, obj)
     _raise(resource, obj, causes)
 
 
@@ -57,6 +61,9 @@ def validate_update(resource: Resource, new: Object, old: Object) -> None:
             causes += validate_pod(new)
     elif resource.key == "persistentvolumeclaims":
         causes += _claim_update(new, old)
+    elif resource.key == "services":
+        causes += _service(new["spec"])
+        causes += _service_update(new["spec"], old["spec"])
     elif resource.key == "resourcequotas":
         causes += _quota(new.get("spec", {}))
     elif resource.key in ("configmaps", "secrets") and old.get("immutable"):
@@ -77,6 +84,8 @@ def validate_update(resource: Resource, new: Object, old: Object) -> None:
             causes.append(forbidden_field("spec", "field is immutable"))
     elif resource.group == RBAC:
         causes += validate_rbac(resource.kind, new) + validate_rbac_update(new, old)
+    else:
+        causes += validate_workload_update(resource.key, new, old)
     if resource.key == "secrets" and new.get("type") != old.get("type"):
         causes.append(invalid_value("type", str(new.get("type")), "field is immutable"))
     _raise(resource, new, causes)
@@ -144,6 +153,15 @@ def _service(spec: Object) -> list[Cause]:
             message = f"Invalid value: {port.get('port', 0)}: must be between 1 and 65535, inclusive"
             causes.append({"reason": "FieldValueInvalid", "message": message, "field": f"spec.ports[{index}].port"})
     return causes
+
+
+def _service_update(after: Object, before: Object) -> list[Cause]:
+    had, asked = before.get("clusterIP", ""), after.get("clusterIP", "")
+    if had and asked != had and after["type"] != "ExternalName":
+        shown = json.dumps([asked] if asked else [])
+        why = f"Invalid value: {shown}: may not change once set"
+        return [{"reason": "FieldValueInvalid", "message": why, "field": "spec.clusterIPs[0]"}]
+    return []
 
 
 def _priority_class(obj: Object) -> list[Cause]:
