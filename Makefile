@@ -1,12 +1,14 @@
-# make demo | test | lint | bench | docs | screenshots. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
+# make demo | test | lint | bench | docs | screenshots | lock. PYTHON chooses the interpreter that .venv is made with, PORT the demo's port.
 PYTHON ?= python3
 VENV := .venv
 VENV_JH5 := .venv-jh5
+VENV_IMAGE := .venv-image
+IMAGES := helm/images
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs screenshots clean
+.PHONY: demo test lint bench docs screenshots lock clean
 .DELETE_ON_ERROR:
 
 # exec: make's shell is gone, so that Ctrl-C and kill reach the demo itself.
@@ -17,7 +19,7 @@ demo: $(VENV)/.demo
 BESIDE = --numprocesses 2 --dist loadfile
 
 # The whole suite on the newest JupyterHub, then what touches the hub once more on the last 5.x.
-test: $(VENV)/.test $(VENV_JH5)/.test
+test: $(VENV)/.test $(VENV_JH5)/.test $(VENV_IMAGE)/.locked
 	@sh tools/need.sh apache2 chromium kubectl postgresql prometheus shibd slapd xmlsec1
 	$(BIN)/pytest $(BESIDE)
 	$(VENV_JH5)/bin/pytest $(BESIDE) tests/hub tests/logins
@@ -39,11 +41,20 @@ screenshots: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
+# The newest packages that fit, for the images: on every Python that gpuspawner runs on, and on every kind of Linux.
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --upgrade --fork-strategy fewest \
+	--custom-compile-command 'make lock'
+lock: $(VENV)/.lock
+	$(LOCK) --python-version 3.11 --output-file $(IMAGES)/build-requirements.txt $(IMAGES)/build-requirements.in
+	$(LOCK) --python-version 3.11 --output-file $(IMAGES)/hub/requirements.txt $(IMAGES)/hub/requirements.in \
+		pyproject.toml --extra postgresql
+	$(LOCK) --python-version 3.13 --output-file $(IMAGES)/singleuser/requirements.txt $(IMAGES)/singleuser/requirements.in
+
 clean:
-	rm -rf $(VENV) $(VENV_JH5) build site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_JH5) $(VENV_IMAGE) build site .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp is written once its installation succeeded; pyproject.toml makes it anew.
-$(VENV)/.demo $(VENV)/.docs $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/.made
+$(VENV)/.demo $(VENV)/.docs $(VENV)/.lock $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/.made
 	@echo "Installing gpuspawner[$*] into $(VENV); the first time this takes a minute or two."
 	$(BIN)/python -m pip install --editable '.[$*]'
 	@touch $@ $(if $(filter test,$*),$(VENV)/.demo)
@@ -53,6 +64,12 @@ $(VENV_JH5)/.test: pyproject.toml | $(VENV_JH5)/.made
 	$(VENV_JH5)/bin/python -m pip install --editable '.[test]' 'jupyterhub>=5.5,<6'
 	@touch $@
 
-$(VENV)/.made $(VENV_JH5)/.made:
+# The Python packages of the hub's image, exactly.
+$(VENV_IMAGE)/.locked: $(IMAGES)/hub/requirements.txt | $(VENV_IMAGE)/.made
+	@echo "Installing the packages of the hub's image into $(VENV_IMAGE)."
+	$(VENV_IMAGE)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/.made $(VENV_JH5)/.made $(VENV_IMAGE)/.made:
 	@sh tools/make-venv.sh "$(PYTHON)" $(@D)
 	@touch $@
