@@ -3,8 +3,8 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,9 @@ def test_there_is_an_image_of_the_hub_and_one_of_servers():
 
 @each_dockerfile
 def test_hadolint_finds_nothing(dockerfile):
-    found = subprocess.run(["hadolint", dockerfile], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), dockerfile], capture_output=True, text=True, check=False
+    )
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 
@@ -147,7 +149,3 @@ def test_tensorboard_is_told_the_port_and_the_path_that_the_proxy_has_for_it():
     server = json.loads(file.read_text())["ServerProxy"]["servers"]["tensorboard"]
     assert {"--port={port}", "--path_prefix={base_url}tensorboard"} <= set(server["command"])
     assert server["absolute_url"] is True
-
-
-def test_the_suite_knows_the_version_it_tests():
-    assert version("gpuspawner") == PROJECT["version"]
