@@ -6,10 +6,16 @@ if TYPE_CHECKING:
     from gpuspawner.authenticator import with_workspaces
     from gpuspawner.hub import configure
     from gpuspawner.spawner import GPUSpawner
+    from gpuspawner.values.load import load_values
 
-__all__ = ["GPUSpawner", "configure", "with_workspaces"]
+__all__ = ["GPUSpawner", "configure", "load_values", "with_workspaces"]
 
-_HOMES = {"GPUSpawner": "spawner", "configure": "hub", "with_workspaces": "authenticator"}
+_HOMES = {
+    "GPUSpawner": "spawner",
+    "configure": "hub",
+    "load_values": "values.load",
+    "with_workspaces": "authenticator",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -74,12 +74,15 @@ PURE = [
     "reports.audit",
     "reports.configuration",
     "reports.effective_limits",
+    "values.document",
+    "values.patches",
+    "values.derive",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.
 PURE_IMPORTS = {
     "collections", "contextlib", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "hashlib", "itertools",
     "json", "re", "typing", "zoneinfo", "copy", "math", "functools", "enum", "operator", "bisect", "string",
-    "types", "uuid", "pydantic", "pydantic_core", "csv", "io", "heapq",
+    "types", "uuid", "pydantic", "pydantic_core", "csv", "io", "heapq", "base64", "binascii",
 }  # fmt: skip
 JUPYTERHUB = {"jupyterhub", "oauthenticator", "nativeauthenticator", "traitlets"}
 KUBERNETES = {"kubernetes", "kubernetes_asyncio"}
