@@ -31,5 +31,5 @@ def test_values_and_secrets_are_mounted_where_the_hub_looks_for_them() -> None:
     [config] = [volume for volume in pod["volumes"] if volume["name"] == "config"]
     secrets = [source["secret"] for source in config["projected"]["sources"] if "secret" in source]
     paths = [item["path"] for secret in secrets for item in secret["items"]]
-    assert {"secrets/cookie-secret", "secrets/proxy-token", "secrets/secret-values.json"} <= set(paths)
+    assert {"cookie-secret", "proxy-token", "secret-values.json"} <= set(paths)
     assert json.loads(render().one("ConfigMap", "values")["data"]["values.json"])["hub"]["baseUrl"] == "/"

@@ -117,6 +117,11 @@ capabilities:
 {{- .Values.hub.existingSecret | default (printf "%s-secrets" (include "gpuspawner.fullname" .)) }}
 {{- end }}
 
+{{/* Where the proxy and the servers reach the hub. */}}
+{{- define "gpuspawner.hubUrl" -}}
+http://{{ include "gpuspawner.fullname" . }}-hub.{{ .Release.Namespace }}.svc:8081
+{{- end }}
+
 {{/* hub.baseUrl with a slash at both ends. */}}
 {{- define "gpuspawner.baseUrl" -}}
 {{- printf "/%s/" (trimAll "/" .Values.hub.baseUrl) | replace "//" "/" }}

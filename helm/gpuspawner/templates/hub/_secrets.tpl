@@ -1,3 +1,14 @@
+{{/* Keys of the Secret that need not be there, as a JSON list: a hub without them lacks what they are for. */}}
+{{- define "gpuspawner.optionalSecretKeys" -}}
+{{- $keys := list "crypt-keys" "admin-password" }}
+{{- range $name, $service := .Values.hub.services }}
+{{- if not (get ($service | default dict) "api_token") }}
+{{- $keys = append $keys (printf "service-token.%s" $name) }}
+{{- end }}
+{{- end }}
+{{- toJson $keys }}
+{{- end }}
+
 {{/*
 What the Secret holds, as JSON of plain texts: what it held before, and new random texts for keys that are not there.
 Worked out once for a rendering, so that checksums of pods are those of what is stored.
@@ -5,29 +16,31 @@ Worked out once for a rendering, so that checksums of pods are those of what is 
 {{- define "gpuspawner.generatedSecrets" -}}
 {{- if not (hasKey .Values "generatedSecrets") }}
 {{- $stored := lookup "v1" "Secret" .Release.Namespace (printf "%s-secrets" (include "gpuspawner.fullname" .)) }}
-{{- $kept := $stored.data | default dict }}
-{{- $new := dict
-  "cookie-secret" (randAlphaNum 64 | sha256sum)
-  "crypt-key" (randAlphaNum 64 | sha256sum)
-  "proxy-token" (randAlphaNum 64)
-  "admin-password" (randAlphaNum 32)
-}}
-{{- range $key, $value := $kept }}
-{{- $_ := set $new $key (b64dec $value) }}
+{{- $secrets := dict }}
+{{- range $key, $value := $stored.data | default dict }}
+{{- $_ := set $secrets $key (b64dec $value) }}
 {{- end }}
-{{- $_ := set .Values "generatedSecrets" $new }}
+{{- range concat (list "cookie-secret" "proxy-token") (include "gpuspawner.optionalSecretKeys" . | fromJsonArray) }}
+{{- if not (get $secrets .) }}
+{{- $_ := set $secrets . (has . (list "cookie-secret" "crypt-keys") | ternary (randAlphaNum 64 | sha256sum) (randAlphaNum 48)) }}
+{{- end }}
+{{- end }}
+{{- $_ := set .Values "generatedSecrets" $secrets }}
 {{- end }}
 {{- toJson .Values.generatedSecrets }}
 {{- end }}
 
-{{/* Changes when a generated secret does: (dict "context" $ "keys" (list ...)). Of a Secret of the user's own, its name. */}}
+{{/*
+Changes when a generated secret does: (dict "context" $), or of some keys only: (dict "context" $ "keys" (list ...)).
+Of a Secret of the user's own it is that of its name.
+*/}}
 {{- define "gpuspawner.secretsChecksum" -}}
 {{- if .context.Values.hub.existingSecret }}
 {{- .context.Values.hub.existingSecret | sha256sum }}
 {{- else }}
 {{- $secrets := include "gpuspawner.generatedSecrets" .context | fromJson }}
 {{- $counted := dict }}
-{{- range .keys }}
+{{- range .keys | default (keys $secrets) }}
 {{- $_ := set $counted . (get $secrets .) }}
 {{- end }}
 {{- $counted | toJson | sha256sum }}

@@ -7,7 +7,7 @@
 {{- $first := .Files.Get "files/first-start.yaml" | fromYaml }}
 {{- $image := include "gpuspawner.image" (dict "context" $ "image" .Values.singleuser.image) }}
 {{- range $_, $profile := $first.profiles }}
-{{- $_ := set $profile "image" $image }}
+{{- $_ := set $profile "image" ($profile.image | default $image) }}
 {{- end }}
 {{- merge (deepCopy $said) $first | toYaml }}
 {{- end }}
@@ -27,28 +27,38 @@ gpuspawner.pod_template of the values comes last. Each is a named template that 
 {{- toJson $patches }}
 {{- end }}
 
-{{/* values.json: what the hub's load_values() reads. Nothing in it is secret. */}}
+{{/*
+values.json, which gpuspawner.load_values() reads, by the format of gpuspawner/values/document.py. Nothing in it is
+secret.
+*/}}
 {{- define "gpuspawner.values" -}}
 {{- $fullname := include "gpuspawner.fullname" . }}
 {{- dict
-  "release" (dict "name" .Release.Name "namespace" .Release.Namespace "fullname" $fullname)
+  "release" (dict
+    "name" $fullname
+    "namespace" .Release.Namespace
+    "userNamespace" (include "gpuspawner.userNamespace" .)
+    "hubPort" 8081
+    "hubUrl" (include "gpuspawner.hubUrl" .)
+    "proxyApiUrl" (printf "http://%s-proxy-api.%s.svc:8001" $fullname .Release.Namespace)
+    "imagePullSecrets" (include "gpuspawner.imagePullSecretNames" . | fromJsonArray)
+    "podTemplates" (include "gpuspawner.podTemplates" . | fromJsonArray)
+  )
   "gpuspawner" (include "gpuspawner.section" . | fromYaml)
-  "podTemplates" (include "gpuspawner.podTemplates" . | fromJsonArray)
-  "imagePullSecrets" (include "gpuspawner.imagePullSecretNames" . | fromJsonArray)
   "login" .Values.login
   "hub" (dict
     "baseUrl" (include "gpuspawner.baseUrl" .)
-    "connectUrl" (printf "http://%s-hub.%s.svc:8081" $fullname .Release.Namespace)
     "config" .Values.hub.config
-    "extraConfig" .Values.hub.extraConfig
-    "database" (dict "type" .Values.hub.database.type)
+    "loadRoles" .Values.hub.loadRoles
   )
-  "proxy" (dict "apiUrl" (printf "http://%s-proxy-api.%s.svc:8001" $fullname .Release.Namespace))
-  "singleuser" (dict "namespace" (include "gpuspawner.userNamespace" .))
 | toPrettyJson }}
 {{- end }}
 
-{{/* secret-values.json: the same for what is secret. */}}
+{{/* secret-values.json, of the same format: what may be secret. */}}
 {{- define "gpuspawner.secretValues" -}}
-{{- dict "hub" (dict "config" .Values.hub.secretConfig) | toPrettyJson }}
+{{- dict "hub" (dict
+  "secretConfig" .Values.hub.secretConfig
+  "extraConfig" .Values.hub.extraConfig
+  "services" .Values.hub.services
+) | toPrettyJson }}
 {{- end }}
