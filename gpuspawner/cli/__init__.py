@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
     _add_explain(commands)
+    _add_smoke_test(commands)
     which, period = _which_ledger(), _period()
     _add_ledger(commands, which, period)
     _add_simulate(commands, which, period)
@@ -104,6 +105,40 @@ def _add_explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "scope custom:gpuspawner:read",
     )
     explain.add_argument("--json", action="store_true", help="print the answer as the API gives it")
+
+
+def _add_smoke_test(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    test = commands.add_parser(
+        "smoke-test",
+        help="launch the smallest profile on a running hub as a test user, see it answer, and stop it",
+        description="Asks a running hub to launch what is smallest of all that the test user may have, waits until the "
+        "server answers, and stops it. A user who did not exist is deleted afterwards. Exit status 0: all went well; "
+        "1: the launch did not, with why; 2: the hub does not answer or refuses the token.",
+    )
+    test.add_argument("--user", default="smoke-test", help="who launches (default: %(default)s)")
+    for option, help_ in (
+        ("workspace", "only from this workspace"),
+        ("profile", "only this profile"),
+        ("gpu-class", "with a GPU of this class, even where none is needed"),
+    ):
+        test.add_argument(f"--{option}", metavar=option.upper(), help=help_)
+    test.add_argument(
+        "--timeout", type=int, default=600, metavar="SECONDS", help="for all of it (default: %(default)s)"
+    )
+    test.add_argument(
+        "--hub",
+        metavar="URL",
+        help="URL of the hub's API (default: $JUPYTERHUB_API_URL, else http://127.0.0.1:8081/hub/api)",
+    )
+    test.add_argument(
+        "--url", help="URL of the hub's proxy, to see that the server answers through it (default: not looked at)"
+    )
+    test.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="file with the token of a service of JupyterHub (default: $JUPYTERHUB_API_TOKEN). It takes the scopes "
+        "admin:users!user=USER and tokens!user=USER",
+    )
 
 
 def _which_ledger() -> argparse.ArgumentParser:
@@ -182,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status of the process."""
     options = build_parser().parse_args(argv)
     try:
-        status: int = import_module(f"gpuspawner.cli.{options.command}").run(options)
+        status: int = import_module(f"gpuspawner.cli.{options.command.replace('-', '_')}").run(options)
     except CommandError as error:
         sys.stdout.flush()
         print(f"gpuspawner {options.command}: {error}", file=sys.stderr)
