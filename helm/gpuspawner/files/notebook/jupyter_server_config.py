@@ -1,0 +1,9 @@
+# Settings of every notebook server where restrictedZone.downloads is false. They come before those of the image and of
+# the member, as this folder stands in JUPYTER_CONFIG_PATH.
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+c.ServerApp.jpserver_extensions.update({"gpuspawner_no_downloads": True})  # noqa: F821
+c.ContentsManager.files_handler_class = "gpuspawner_no_downloads.Refusal"  # noqa: F821
+c.ContentsManager.files_handler_params = {}  # noqa: F821
