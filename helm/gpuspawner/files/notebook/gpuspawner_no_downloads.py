@@ -1,4 +1,4 @@
-"""An extension of the notebook server that refuses whatever hands out files as such. Needs no gpuspawner in the image."""
+"""An extension of the notebook server that refuses whatever hands out files as such; it needs no gpuspawner there."""
 
 from urllib.parse import unquote
 

@@ -4,6 +4,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-c.ServerApp.jpserver_extensions.update({"gpuspawner_no_downloads": True})  # noqa: F821
-c.ContentsManager.files_handler_class = "gpuspawner_no_downloads.Refusal"  # noqa: F821
-c.ContentsManager.files_handler_params = {}  # noqa: F821
+c.ServerApp.jpserver_extensions.update({"gpuspawner_no_downloads": True})
+c.ContentsManager.files_handler_class = "gpuspawner_no_downloads.Refusal"
+c.ContentsManager.files_handler_params = {}

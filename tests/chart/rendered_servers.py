@@ -1,0 +1,31 @@
+"""What a rendered chart means for servers: the hub's settings, and the pods they make."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rendering import Manifests
+from small_hub import MONDAY, ask
+
+from gpuspawner.admission import Capacity, admit
+from gpuspawner.config import Settings, load_settings
+from gpuspawner.pod import Server, build_pod
+from gpuspawner.values.derive import pod_template, sections
+from gpuspawner.values.document import Secrets, parse_values
+
+__all__ = ["server_pod", "settings_of"]
+
+
+def settings_of(manifests: Manifests) -> Settings:
+    """The settings of ``c.GPUSpawner`` that the hub derives from the rendered values."""
+    values = parse_values(manifests.one("ConfigMap", "values")["data"]["values.json"])
+    section = sections(values, Secrets())["GPUSpawner"]
+    return load_settings({**section, "pod_template": pod_template(values, section.get("pod_template", {}))})
+
+
+def server_pod(manifests: Manifests, options: Mapping[str, Any] | None = None, user: str = "ada") -> dict[str, Any]:
+    """The pod of a server that the hub makes; its namespace is added, which the API adds else."""
+    settings = settings_of(manifests)
+    granted = admit(ask(settings, dict(options or {}), user=user), settings, [], Capacity(), MONDAY)
+    pod = build_pod(granted, Server({}, None, []), settings)
+    pod["metadata"]["namespace"] = settings.namespace
+    return pod
