@@ -1,6 +1,5 @@
 """The API server: an aiohttp application over a store."""
 
-import hmac
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -12,14 +11,20 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gpuspawner.local.apiserver import discovery, openapi
+from gpuspawner.local.apiserver.access.attributes import Attributes
+from gpuspawner.local.apiserver.access.authorizer import Authorizer
+from gpuspawner.local.apiserver.access.bootstrap import add_bootstrap_roles
+from gpuspawner.local.apiserver.access.gate import GATE, USER, Gate, authenticate, authorize
+from gpuspawner.local.apiserver.access.reviews import review
+from gpuspawner.local.apiserver.access.tokens import ServiceAccountTokens, signing_key
 from gpuspawner.local.apiserver.controllers import DRIVER, start_controllers
 from gpuspawner.local.apiserver.listing import list_page
 from gpuspawner.local.apiserver.operations import DeleteOptions, Operations, WriteOptions
 from gpuspawner.local.apiserver.protobuf import PROTOBUF, decode_body
 from gpuspawner.local.apiserver.rendering import dump, renderer
 from gpuspawner.local.apiserver.requestinfo import RequestInfo, flag, parse_request
-from gpuspawner.local.apiserver.reviews import review
 from gpuspawner.local.apiserver.scale import patch_scale, read_scale, replace_scale
+from gpuspawner.local.apiserver.schema import DecodeError, decode, definition_name
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store, Stored
 from gpuspawner.local.apiserver.watching import BOOKMARK_SECONDS, serve_watch
@@ -31,9 +36,8 @@ _LOG = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Any]
 STORE = web.AppKey("store", Store)
 _OPERATIONS = web.AppKey("operations", Operations)
-_TOKEN = web.AppKey("token", str)
 _BOOKMARKS = web.AppKey("bookmark_seconds", float)
-_PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+_HEALTH = ("/healthz", "/livez", "/readyz")
 _MAX_BODY = 3 * 1024 * 1024
 _PATCHES = (
     "application/json-patch+json",
@@ -47,6 +51,7 @@ def make_app(
     store: Store,
     token: str,
     *,
+    tokens: ServiceAccountTokens | None = None,
     log_provider: LogProvider | None = None,
     ca: str = "",
     storage_class: str | None = "standard",
@@ -60,7 +65,9 @@ def make_app(
     store
         Holds the objects; the namespaces ``default`` and ``kube-system`` are added if missing.
     token
-        The bearer token that every request must show, except for ``/version`` and the health checks.
+        The administrator's bearer token, of the group ``system:masters``.
+    tokens
+        Issues and recognises those of service accounts, who may do what roles say; by default with a key of its own.
     log_provider
         Tells where a container's log is.
     ca
@@ -73,17 +80,20 @@ def make_app(
         aiohttp middlewares around every authenticated request; tests of clients put failures there.
     """
     store.closed = False
-    app = web.Application(middlewares=[_errors, _authentication, *middlewares], client_max_size=_MAX_BODY)
+    app = web.Application(middlewares=[_errors, authenticate, authorize, *middlewares], client_max_size=_MAX_BODY)
     app[STORE] = store
+    authorizer = Authorizer(store)
+    tokens = tokens or ServiceAccountTokens(store, signing_key())
     app[_OPERATIONS] = Operations(store)
-    app[_TOKEN] = token
+    app[GATE] = Gate(token, tokens, authorizer)
     app[_BOOKMARKS] = bookmark_seconds
     app[LOG_PROVIDER] = log_provider or (lambda pod, container, previous: None)
     _furnish(store, storage_class)
+    add_bootstrap_roles(store)
     stop = start_controllers(store, ca)
     app.on_shutdown.append(_close_watches)
     app.on_cleanup.append(partial(_stop, stop))
-    for path in sorted(_PUBLIC - {"/version"}):
+    for path in _HEALTH:
         app.router.add_get(path, _healthy)
     app.router.add_get("/version", _version)
     openapi.add_routes(app.router)
@@ -139,29 +149,6 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         message = f"Internal error occurred: {type(error).__name__}"
         return _answer(StatusError(500, "InternalError", message, {"causes": [{"message": str(error)}]}).body, 500)
     return response
-
-
-@web.middleware
-async def _authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
-    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-    expected = request.app[_TOKEN].encode()
-    if scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), expected):
-        response: web.StreamResponse = await handler(request)
-        return response
-    if scheme:
-        raise StatusError(401, "Unauthorized", "Unauthorized")
-    if request.path in _PUBLIC:
-        public: web.StreamResponse = await handler(request)
-        return public
-    info = parse_request(request.method, request.path, _is_watch(request))
-    if info is None:
-        verb = request.method.lower()
-        message = f'forbidden: User "system:anonymous" cannot {verb} path "{request.path}"'
-        raise StatusError(403, "Forbidden", message, {})
-    details = {"name": info.name} if info.name else {}
-    group = {"group": info.resource.group} if info.resource.group else {}
-    message = info.forbidden_to("system:anonymous")
-    raise StatusError(403, "Forbidden", message, details | group | {"kind": info.resource.plural})
 
 
 async def _healthy(request: web.Request) -> web.Response:
@@ -274,7 +261,8 @@ def _write_options(request: web.Request) -> WriteOptions:
     if validation not in ("Strict", "Warn", "Ignore"):
         raise StatusError.bad_request(f'fieldValidation: Unsupported value: "{validation}"')
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").partition("/")[0]
-    return WriteOptions(bool(dry_run), validation, manager, _flag(request, "force"))
+    guard = partial(request.app[GATE].authorizer.guard_write, request[USER])
+    return WriteOptions(bool(dry_run), validation, manager, _flag(request, "force"), guard=guard)
 
 
 def _written(request: web.Request, info: RequestInfo, obj: Any, status: int, warnings: list[str]) -> web.Response:
@@ -286,7 +274,8 @@ def _written(request: web.Request, info: RequestInfo, obj: Any, status: int, war
 async def _create(request: web.Request, info: RequestInfo) -> web.Response:
     options = _write_options(request)
     body = await _read(request)
-    reviewed = review(info.resource, body)
+    gate, user = request.app[GATE], request[USER]
+    reviewed = review(gate.authorizer, user, info.resource, body)
     if reviewed is not None:
         return _answer(reviewed, 201)
     if info.name is not None or (info.resource.namespaced and info.namespace is None):
@@ -314,6 +303,8 @@ async def _patch(request: web.Request, info: RequestInfo) -> web.Response:
         cause = {"reason": "FieldValueRequired", "field": "fieldManager"}
         cause["message"] = "Required value: is required for apply patch"
         raise StatusError.invalid("PatchOptions.meta.k8s.io", "", [cause])
+    if kind == _PATCHES[-1]:
+        _require_create(request, info)
     operations = request.app[_OPERATIONS]
     name, part = info.name or "", info.subresource
     obj, created = operations.patch(info.resource, info.namespace, name, kind, body, options, part)
@@ -332,6 +323,14 @@ async def _write_scale(request: web.Request, info: RequestInfo) -> web.Response:
     else:
         scale = patch_scale(operations, info.resource, namespace, name, request.content_type, body, options)
     return _answer(scale, 200, options.warnings)
+
+
+def _require_create(request: web.Request, info: RequestInfo) -> None:
+    """An apply that would create an object needs the right to create it, too."""
+    of, namespace, name = info.resource, info.namespace, info.name or ""
+    if request.app[STORE].find(of.stored_as, namespace, name) is None:
+        asked = Attributes("create", of.group, of.plural, info.subresource, namespace or "", name)
+        request.app[GATE].authorizer.require(request[USER], asked)
 
 
 async def _delete_options(request: web.Request) -> DeleteOptions:
@@ -379,6 +378,16 @@ async def _bind(request: web.Request, info: RequestInfo) -> web.Response:
     return _answer(request.app[_OPERATIONS].bind(info.namespace or "", info.name or "", body or {}), 201)
 
 
+async def _token(request: web.Request, info: RequestInfo) -> web.Response:
+    body = await _read(request)
+    try:
+        asked = decode(body, definition_name("authentication.k8s.io", "v1", "TokenRequest")).obj
+    except DecodeError as error:
+        where = 'TokenRequest in version "v1" cannot be handled as a TokenRequest'
+        raise StatusError.bad_request(f"{where}: {error}") from None
+    return _answer(request.app[GATE].tokens.answer(info.namespace or "", info.name or "", asked), 201)
+
+
 async def _log(request: web.Request, info: RequestInfo) -> web.StreamResponse:
     pod = request.app[STORE].stored("pods", info.namespace, info.name or "").obj
     return await serve_log(request, pod, request.app[LOG_PROVIDER])
@@ -396,6 +405,7 @@ _SERVED: dict[tuple[str, str], Callable[[web.Request, RequestInfo], Any]] = {
     ("create", ""): _create,
     ("create", "binding"): _bind,
     ("create", "eviction"): _evict,
+    ("create", "token"): _token,
     ("update", ""): _update,
     ("update", "status"): _update,
     ("update", "finalize"): _update,

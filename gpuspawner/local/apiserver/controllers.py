@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from gpuspawner.local.apiserver.access.bootstrap import AggregatedRoles
 from gpuspawner.local.apiserver.device_claims import DeviceClaims
 from gpuspawner.local.apiserver.ephemeral import EphemeralClaims
 from gpuspawner.local.apiserver.lost_nodes import LostNodes
@@ -34,7 +35,14 @@ def start_controllers(store: Store, ca: str = "") -> Callable[[], None]:
     """
     namespaces, claims = _Namespaces(store, ca), _Claims(store)
     devices, ephemeral = DeviceClaims(store), EphemeralClaims(store)
-    others = (QuotaController(store), _Owners(store), ephemeral, _Events(store), LostNodes(store))
+    others = (
+        QuotaController(store),
+        _Owners(store),
+        ephemeral,
+        _Events(store),
+        LostNodes(store),
+        AggregatedRoles(store),
+    )
     controllers = (namespaces, claims, devices, *others)
 
     def on_change(resource: str, type_: str, obj: Object) -> None:

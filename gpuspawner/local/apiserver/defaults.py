@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from gpuspawner.local.apiserver.access.validation import default_binding
 from gpuspawner.local.apiserver.pod_defaults import default_all, default_pod, qos_class
-from gpuspawner.local.apiserver.rbac_validation import default_binding
 from gpuspawner.local.apiserver.workload_defaults import NEW_WORKLOADS, WORKLOADS
 
 __all__ = ["apply_defaults", "prepare_new"]

@@ -1,6 +1,7 @@
 """The verbs of the API on stored objects, without HTTP."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ class WriteOptions:
     force: bool = False
     """Whether an apply takes fields over from other managers."""
     warnings: list[str] = field(default_factory=list)
+    guard: Callable[[Resource, Object, Object | None], None] = lambda resource, new, old: None
+    """Refuses, by raising StatusError 403, a new or changed object that its writer may not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Operations:
         if resource.key == "services":
             give_addresses(self.store, obj)
         prepare_new(resource.stored_as, obj)
+        options.guard(resource, obj, None)
         validate(resource, obj)
         options.warnings += admit(self.store, resource, obj)
         return self._out(resource, self.store.create(resource.stored_as, obj, dry_run=options.dry_run))
@@ -185,6 +189,7 @@ class Operations:
             if resource.key == "services":
                 keep_addresses(new, old)
                 give_addresses(self.store, new)
+            options.guard(resource, new, old)
             validate_update(resource, new, old)
             if resource.key == "persistentvolumeclaims":
                 admit_to_quotas(self.store, resource.key, new, old)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from gpuspawner.local.apiserver.resources import BY_PATH, Resource
 
-__all__ = ["RequestInfo", "flag", "parse_request"]
+__all__ = ["METHODS", "RequestInfo", "flag", "parse_request"]
 
-_METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+"""Verbs of the API by HTTP method, for an object that is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,6 @@ class RequestInfo:
     """None for cluster-scoped resources and for all namespaces at once."""
     name: str | None = None
     subresource: str = ""
-
-    def forbidden_to(self, user: str) -> str:
-        """Return the sentence with which a kube-apiserver refuses a user without rights."""
-        part = f"/{self.subresource}" if self.subresource else ""
-        subject = self.resource.key + (f' "{self.name}"' if self.name else "")
-        where = f'in the namespace "{self.namespace}"' if self.namespace else "at the cluster scope"
-        what = f'cannot {self.verb} resource "{self.resource.plural}{part}" in API group "{self.resource.group}"'
-        return f'{subject} is forbidden: User "{user}" {what} {where}'
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
@@ -60,7 +53,7 @@ def parse_request(method: str, path: str, watching: bool) -> RequestInfo | None:
         subresource and subresource not in resource.subresources
     ):
         return None
-    verb = _METHODS.get(method, "")
+    verb = METHODS.get(method, "")
     if name is None:
         verb = {"get": "watch" if watching else "list", "delete": "deletecollection"}.get(verb, verb)
     elif watching and verb == "get":

@@ -90,7 +90,7 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource("", "v1", "resourcequotas", "ResourceQuota", True, ("quota",), ("status",)),
     Resource("", "v1", "secrets", "Secret"),
-    Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",)),
+    Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",), ("token",)),
     Resource("", "v1", "services", "Service", True, ("svc",), ("status",), name_rule="label1035", categories=("all",)),
     _workload("apps", "daemonsets", "DaemonSet", "ds"),
     _workload("apps", "deployments", "Deployment", "deploy", scaled=True),

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
+from gpuspawner.local.apiserver.access.validation import RBAC, validate_rbac, validate_rbac_update
 from gpuspawner.local.apiserver.device_validation import FIXED_SPECS, validate_devices
 from gpuspawner.local.apiserver.metadata import validate_metadata, validate_metadata_update
 from gpuspawner.local.apiserver.pod_validation import difference, validate_pod, validate_pod_update
 from gpuspawner.local.apiserver.quantities import number
-from gpuspawner.local.apiserver.rbac_validation import RBAC, validate_rbac, validate_rbac_update
 from gpuspawner.local.apiserver.resources import Resource
 from gpuspawner.local.apiserver.status import (
     Cause,
