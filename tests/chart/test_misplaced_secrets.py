@@ -10,6 +10,8 @@ from rendering import render
 CANARY = "c4n4ry-in-plain-sight"
 CLIENT = {"client_id": "gpuspawner", "token_url": "https://id.example.edu/token", "username_key": "sub"}
 PRIVATE_KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n"
+BELOW_SECRET_CONFIG = "a ConfigMap is no place for secrets; say it below hub.secretConfig, by the same class and name"
+FROM_A_SECRET = "a pod's spec is no place for secrets; take it from a Secret, with valueFrom and secretKeyRef"
 BASE64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg=="
 
 
@@ -18,8 +20,7 @@ BASE64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg=="
     [
         (
             {"hub": {"config": {"GenericOAuthenticator": {**CLIENT, "client_secret": CANARY}}}},
-            "hub.config.GenericOAuthenticator.client_secret: a ConfigMap is no place for secrets; say it below "
-            "hub.secretConfig, by the same class and name",
+            f"hub.config.GenericOAuthenticator.client_secret: {BELOW_SECRET_CONFIG}",
         ),
         ({"hub": {"config": {"DummyAuthenticator": {"password": CANARY}}}}, "hub.config.DummyAuthenticator.password"),
         (
@@ -56,8 +57,7 @@ BASE64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg=="
         ),
         (
             {"hub": {"extraEnv": {"PGPASSWORD": CANARY}}},
-            "hub.extraEnv.PGPASSWORD: a pod's spec is no place for secrets; take it from a Secret, with valueFrom and "
-            "secretKeyRef",
+            f"hub.extraEnv.PGPASSWORD: {FROM_A_SECRET}",
         ),
         ({"proxy": {"extraEnv": {"HTTPS_PROXY": f"http://me:{CANARY}@proxy"}}}, "proxy.extraEnv.HTTPS_PROXY"),
         (
@@ -76,12 +76,14 @@ def test_a_secret_that_others_could_read_is_refused_by_its_path(values: dict[str
 
 
 def test_all_of_them_are_told_at_once() -> None:
+    hub = {"config": {"A": {"password": CANARY}, "B": {"token": CANARY}}, "extraEnv": {"X_TOKEN": CANARY}}
     with pytest.raises(HelmRenderError) as refused:
-        render(
-            {"hub": {"config": {"A": {"password": CANARY}, "B": {"token": CANARY}}, "extraEnv": {"X_TOKEN": CANARY}}}
-        )
-    assert ["hub.config.A.password", "hub.config.B.token", "hub.extraEnv.X_TOKEN"] == [
-        line.partition(": ")[0] for line in str(refused.value).split(":\n", 1)[1].splitlines()
+        render({"hub": hub})
+    told = str(refused.value).split(":\n", 1)[1].splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        "hub.config.A.password",
+        "hub.config.B.token",
+        "hub.extraEnv.X_TOKEN",
     ]
 
 
