@@ -19,7 +19,7 @@ gpuspawner.pod_template of the values comes last. Each is a named template that 
 */}}
 {{- define "gpuspawner.podTemplates" -}}
 {{- $patches := list }}
-{{- range list "gpuspawner.podTemplate.serviceAccount" "gpuspawner.podTemplate.zone" "gpuspawner.podTemplate.scheduling" }}
+{{- range list "gpuspawner.podTemplate.serviceAccount" "gpuspawner.podTemplate.files" "gpuspawner.podTemplate.zone" "gpuspawner.podTemplate.scheduling" }}
 {{- with include . $ | trim }}
 {{- $patches = append $patches (fromYaml .) }}
 {{- end }}

@@ -13,3 +13,15 @@ spec:
 {{- .Values.singleuser.serviceAccount.name }}
 {{- end }}
 {{- end }}
+
+{{- define "gpuspawner.podTemplate.files" -}}
+{{- with .Values.singleuser.extraFiles }}
+spec:
+  containers:
+    - name: notebook
+      volumeMounts:
+        {{- include "gpuspawner.fileMounts" . | nindent 8 }}
+  volumes:
+    {{- include "gpuspawner.fileVolumes" (dict "files" . "name" (printf "%s-singleuser" (include "gpuspawner.fullname" $))) | nindent 4 }}
+{{- end }}
+{{- end }}
