@@ -64,7 +64,11 @@ BASE64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg=="
             {"hub": {"extraFiles": {"saml.pem": {"mountPath": "/saml.pem", "stringData": PRIVATE_KEY}}}},
             "hub.extraFiles.saml.pem: a ConfigMap is no place for secrets; say secret: true beside it",
         ),
-        ({"hub": {"extraFiles": {"k": {"mountPath": "/k", "data": BASE64}}}}, "hub.extraFiles.k"),
+        ({"hub": {"extraFiles": {"k": {"mountPath": "/k", "binaryData": BASE64}}}}, "hub.extraFiles.k"),
+        (
+            {"singleuser": {"extraFiles": {"a": {"mountPath": "/a.yaml", "data": {"api_token": CANARY}}}}},
+            "singleuser.extraFiles.a: a ConfigMap is no place for secrets; say secret: true beside it",
+        ),
     ],
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
 )

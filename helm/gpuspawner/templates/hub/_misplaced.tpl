@@ -44,17 +44,22 @@ In hub.config, where names are those of traits, also lists and maps of texts: "d
 {{- $config := "a ConfigMap is no place for secrets; say it below hub.secretConfig, by the same class and name" }}
 {{- $section := "a ConfigMap is no place for secrets; say it below hub.secretConfig.GPUSpawner, or have servers read a Secret" }}
 {{- $variable := "a pod's spec is no place for secrets; take it from a Secret, with valueFrom and secretKeyRef" }}
-{{- $file := "a ConfigMap is no place for secrets; say secret: true beside it" }}
+{{- $alone := "a ConfigMap is no place for secrets; say secret: true beside it" }}
 {{- $found := list
   (include "gpuspawner.secretsIn" (dict "path" "hub.config" "value" .Values.hub.config "remedy" $config "deep" true))
   (include "gpuspawner.secretsIn" (dict "path" "gpuspawner" "value" .Values.gpuspawner "remedy" $section "deep" false))
   (include "gpuspawner.secretsIn" (dict "path" "hub.extraEnv" "value" .Values.hub.extraEnv "remedy" $variable "deep" false))
   (include "gpuspawner.secretsIn" (dict "path" "proxy.extraEnv" "value" .Values.proxy.extraEnv "remedy" $variable "deep" false))
 }}
-{{- range $name, $value := .Values.hub.extraFiles }}
-{{- if not (or $value.from $value.secret) }}
-{{- $text := get $value "stringData" | default (get $value "data" | default "" | toString | nospace | b64dec) | toString }}
-{{- $found = append $found (include "gpuspawner.secretsIn" (dict "path" (printf "hub.extraFiles.%s" $name) "value" $text "remedy" $file)) }}
+{{- range $path, $files := dict "hub.extraFiles" .Values.hub.extraFiles "singleuser.extraFiles" .Values.singleuser.extraFiles }}
+{{- range $name, $file := $files }}
+{{- if and $file (not $file.from) (not $file.secret) }}
+{{- $text := list $file.stringData $file.data ($file.binaryData | default "" | nospace | b64dec) }}
+{{- $said := include "gpuspawner.secretsIn" (dict "path" "" "value" $text "remedy" "") }}
+{{- if $said }}
+{{- $found = append $found (printf "%s.%s: %s\n" $path $name $alone) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with join "" $found | trim }}
