@@ -27,8 +27,9 @@ class Connection:
     """Where the Kubernetes API is and how the hub proves who it is.
 
     With no argument: the pod's service account when the hub runs in a cluster, else the kubeconfig that ``kubectl``
-    would use. ``kubeconfig`` and ``context`` choose another; ``host`` with ``token`` (or ``token_file``) and ``ca`` (a
-    path) names an API server without any file. Loading, exec plugins and token refresh are the client library's.
+    would use, also in a pod that has no token but ``KUBECONFIG``. ``kubeconfig`` and ``context`` choose another;
+    ``host`` with ``token`` (or ``token_file``) and ``ca`` (a path) names an API server without any file. Loading, exec
+    plugins and token refresh are the client library's.
     """
 
     kubeconfig: str | None = None
@@ -77,8 +78,9 @@ class Connection:
     def _use_service_account(self) -> bool:
         if self.in_cluster is not None:
             return self.in_cluster
-        named = self.kubeconfig or self.context or self.host
-        return not named and bool(os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME))
+        if self.kubeconfig or self.context or not os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME):
+            return False
+        return Path(incluster_config.SERVICE_TOKEN_FILENAME).exists() or "KUBECONFIG" not in os.environ
 
     def _kubeconfig_path(self) -> str:
         return self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"

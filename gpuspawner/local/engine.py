@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
@@ -17,11 +18,13 @@ from typing import IO, Any
 import aiohttp
 from aiohttp import web
 
+from gpuspawner.local.apiserver.access.tokens import ServiceAccountTokens, signing_key
 from gpuspawner.local.apiserver.application import LOG_PROVIDER, make_app
 from gpuspawner.local.apiserver.store import Store, timestamp
 from gpuspawner.local.apiserver.tls import server_context
 from gpuspawner.local.kubelet.claims import ClaimFolders
 from gpuspawner.local.kubelet.devices import DeviceManager
+from gpuspawner.local.kubelet.identity import issue_token
 from gpuspawner.local.kubelet.kubelet import Kubelet
 from gpuspawner.local.kubelet.launch import Images
 from gpuspawner.local.kubelet.logs import MAX_BYTES
@@ -156,6 +159,7 @@ class Engine:
         if saved.exists():
             self.store.load(saved)
         self._session = aiohttp.ClientSession()
+        tokens = ServiceAccountTokens(self.store, signing_key(self.data_dir / "service-account.key"))
         runtime = Runtime(
             engine_id=engine_id,
             images=self._images,
@@ -165,10 +169,12 @@ class Engine:
             environment=clean_environment() | self._jupyter_environment(),
             now=lambda: timestamp(self.store.clock()),
             log_bytes=self._log_bytes,
+            api_url=lambda: self.url,
+            issue_token=partial(issue_token, tokens),
         )
         devices = DeviceManager()
         context, self._ca = server_context(self.data_dir)
-        app = make_app(self.store, self.token, ca=self._ca)
+        app = make_app(self.store, self.token, tokens=tokens, ca=self._ca)
         self._furnish(devices)
         self._kubelet = Kubelet(self.store, runtime, devices, self.data_dir)
         app[LOG_PROVIDER] = self._kubelet.log

@@ -30,9 +30,16 @@ class Lab:
         self._session = session
         self._context = ssl.create_default_context(cadata=engine.ca)
 
-    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """Start a request; use as ``async with``."""
-        headers = {"Authorization": f"Bearer {self.engine.token}", "Content-Type": content_type}
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        token: str | None = None,
+    ) -> Any:
+        """Start a request, by default with the engine's own token; use as ``async with``."""
+        headers = {"Authorization": f"Bearer {token or self.engine.token}", "Content-Type": content_type}
         data = None if body is None else json.dumps(body).encode()
         return self._session.request(method, self.engine.url + path, data=data, headers=headers, ssl=self._context)
 

@@ -36,6 +36,10 @@ def lookup(resource: str, name: str) -> Object | None:
     return CONFIG.get((resource, name))
 
 
+def token(pod: Object, source: Object) -> str:
+    return f"{pod['metadata']['name']} for {source['audience']}"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -195,11 +199,12 @@ def test_volumes_become_folders_with_their_files(tmp_path: Path) -> None:
         {"name": "s", "secret": {"secretName": "s", "defaultMode": 0o400}},
         {"name": "d", "downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
         {"name": "all", "projected": {"sources": [{"secret": {"name": "s"}}, {"configMap": {"name": "cm"}}]}},
+        {"name": "id", "projected": {"sources": [{"serviceAccountToken": {"path": "id", "audience": "vault"}}]}},
         {"name": "no", "configMap": {"name": "gone", "optional": True}},
         {"name": "empty", "emptyDir": {}},
         {"name": "host", "hostPath": {"path": str(tmp_path)}},
     )
-    folders = prepare_volumes(pod, tmp_path / "pod", tmp_path, NODE, lookup)
+    folders = prepare_volumes(pod, tmp_path / "pod", tmp_path, NODE, lookup, token)
     assert folders["home"] == tmp_path / "volumes" / "demo" / "home"
     assert (folders["cm"] / "deep" / "a").read_text() == "1"
     assert (folders["cm"] / "deep" / "a").stat().st_mode & 0o777 == 0o600
@@ -208,10 +213,12 @@ def test_volumes_become_folders_with_their_files(tmp_path: Path) -> None:
     assert (folders["d"] / "name").read_text() == "alice"
     assert (folders["all"] / "B").read_bytes() == b"\0\1"
     assert sorted(path.name for path in folders["all"].iterdir()) == ["A", "B", "bad=key", "token"]
+    assert (folders["id"] / "id").read_text() == "alice for vault"
+    assert (folders["id"] / "id").stat().st_mode & 0o777 == 0o600
     assert list(folders["no"].iterdir()) == []
     assert folders["empty"].is_dir()
     assert folders["host"] == tmp_path
-    prepare_volumes(pod, tmp_path / "pod", tmp_path, NODE, lookup)
+    prepare_volumes(pod, tmp_path / "pod", tmp_path, NODE, lookup, token)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +237,7 @@ def test_volumes_become_folders_with_their_files(tmp_path: Path) -> None:
 )
 def test_a_volume_that_cannot_be_set_up_is_told_why(volume: Object, said: str, tmp_path: Path) -> None:
     with pytest.raises(VolumeError) as caught:
-        prepare_volumes(volumes({"name": "v"} | volume), tmp_path / "pod", tmp_path, NODE, lookup)
+        prepare_volumes(volumes({"name": "v"} | volume), tmp_path / "pod", tmp_path, NODE, lookup, token)
     assert str(caught.value).startswith('MountVolume.SetUp failed for volume "v" : ')
     assert said in str(caught.value)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from gpuspawner.local.apiserver.store import Object
 from gpuspawner.local.kubelet.devices import device_env
 from gpuspawner.local.kubelet.env import ConfigError, Lookup, expand, resolve_env
+from gpuspawner.local.kubelet.identity import TOKEN_PATH, write_kubeconfig
 from gpuspawner.local.kubelet.rewrite import Rewriter
 from gpuspawner.local.kubelet.volumes import mount_points
 from gpuspawner.local.nodes.description import Device
@@ -55,6 +56,8 @@ class PodPlace:
     """What every container finds in its environment unless its pod says otherwise."""
     event: Callable[[str, str, str, str], None]
     """(type, reason, message, field path)"""
+    api_url: Callable[[], str]
+    """Where its containers reach the API."""
     folders: dict[str, Path] = field(default_factory=dict)
     """By volume name."""
     devices: dict[str, dict[str, list[Device]]] = field(default_factory=dict)
@@ -102,6 +105,8 @@ def prepare_launch(container: Object, pod: Object, place: PodPlace, image_comman
     hidden_only = given == {"CUDA_VISIBLE_DEVICES": ""}
     own = rewriter.environment(variables)
     env = {**place.environment, "HOME": str(home), "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"]}
+    if TOKEN_PATH in points:
+        env["KUBECONFIG"] = str(write_kubeconfig(points[TOKEN_PATH], place.root, place.api_url()))
     env |= (given | own) if hidden_only else (own | given)
     command = container.get("command") or []
     arguments = container.get("args") or ([] if command else image_command)

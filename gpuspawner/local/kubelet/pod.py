@@ -60,7 +60,7 @@ class PodWorker:
         self._data_dir, self._released = data_dir, released
         self._config_changed = config_changed
         self.place = PodPlace(
-            data_dir / "pods" / self.uid, address, node, self._lookup, runtime.environment, self._event
+            data_dir / "pods" / self.uid, address, node, self._lookup, runtime.environment, self._event, runtime.api_url
         )
         self._logs = data_dir / "logs" / f"{self.namespace}_{self.name}_{self.uid}"
         self.pod.setdefault("status", {}).update(hostIP=HOST_ADDRESS, podIP=address)
@@ -173,7 +173,9 @@ class PodWorker:
             stopping = asyncio.ensure_future(self._stopping.wait())
             try:
                 folder = self.place.root / "volumes"
-                self.place.folders = prepare_volumes(self.pod, folder, self._data_dir, self._node, self._lookup)
+                self.place.folders = prepare_volumes(
+                    self.pod, folder, self._data_dir, self._node, self._lookup, self._runtime.issue_token
+                )
                 return True
             except VolumeError as error:
                 self._event("Warning", "FailedMount", str(error), "")

@@ -13,6 +13,7 @@ from gpuspawner.local.kubelet.memory import MemoryWatch
 from gpuspawner.local.kubelet.prober import Prober
 from gpuspawner.local.kubelet.probes import Outcome, probe_once, request
 from gpuspawner.local.kubelet.process import MARKER, ContainerProcess, StartError
+from gpuspawner.local.kubelet.volumes import IssueToken
 from gpuspawner.local.scheduler.fit import amounts
 
 __all__ = ["Backoff", "Run", "Runtime"]
@@ -50,6 +51,9 @@ class Runtime:
     now: Callable[[], str]
     """The time as the API writes it."""
     log_bytes: int
+    api_url: Callable[[], str]
+    """Where containers reach the API."""
+    issue_token: IssueToken
 
 
 class _Collected:

@@ -3,17 +3,28 @@
 import base64
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gpuspawner.local.apiserver.store import Object
 from gpuspawner.local.kubelet.env import ConfigError, Lookup, expand, field_value, resource_value
 
-__all__ = ["SHARED_MEMORY", "VolumeError", "claim_folder", "mount_points", "prepare_volumes", "remove_volumes"]
+__all__ = [
+    "SHARED_MEMORY",
+    "IssueToken",
+    "VolumeError",
+    "claim_folder",
+    "mount_points",
+    "prepare_volumes",
+    "remove_volumes",
+]
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what an emptyDir of medium Memory is on Linux)
 _API_ACCESS = "kube-api-access-"
 _DEFAULT_MODE = 0o644
+_TOKEN_MODE = 0o600
+IssueToken = Callable[[Object, Object], str]
+"""Issues a token for a pod, as the source ``serviceAccountToken`` of one of its volumes asks for it."""
 _CONFIG_KINDS = {"configMap": ("configmaps", "configmap"), "secret": ("secrets", "secret")}
 
 
@@ -26,18 +37,19 @@ def claim_folder(data_dir: Path, namespace: str, name: str) -> Path:
     return data_dir / "volumes" / namespace / name
 
 
-def prepare_volumes(pod: Object, root: Path, data_dir: Path, node: Object, lookup: Lookup) -> dict[str, Path]:
+def prepare_volumes(
+    pod: Object, root: Path, data_dir: Path, node: Object, lookup: Lookup, issue_token: IssueToken
+) -> dict[str, Path]:
     """Make the folder of each volume of a pod and return them by volume name.
 
-    Serves persistentVolumeClaim, ephemeral, emptyDir, configMap, secret, downwardAPI, projected and hostPath. Config
-    maps and secrets are written once, not updated while the pod runs. Service account tokens are not issued by this
-    engine. Raises `VolumeError`.
+    Serves persistentVolumeClaim, ephemeral, emptyDir, configMap, secret, downwardAPI, projected and hostPath. All are
+    written once and not updated while the pod runs. Raises `VolumeError`.
     """
     folders: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes") or []:
         name = volume["name"]
         try:
-            folders[name] = _prepare(volume, pod, root / name, data_dir, node, lookup)
+            folders[name] = _prepare(volume, pod, root / name, data_dir, node, lookup, issue_token)
         except (ConfigError, OSError) as error:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
     return folders
@@ -53,7 +65,9 @@ def _memory_root(pod: Object) -> Path:
     return SHARED_MEMORY / f"gpuspawner-{pod['metadata']['uid']}"
 
 
-def _prepare(volume: Object, pod: Object, folder: Path, data_dir: Path, node: Object, lookup: Lookup) -> Path:
+def _prepare(
+    volume: Object, pod: Object, folder: Path, data_dir: Path, node: Object, lookup: Lookup, issue_token: IssueToken
+) -> Path:
     if claim := volume.get("persistentVolumeClaim"):
         return _claim(claim["claimName"], pod, data_dir, lookup)
     if volume.get("ephemeral"):
@@ -69,7 +83,7 @@ def _prepare(volume: Object, pod: Object, folder: Path, data_dir: Path, node: Ob
             _write_source(kind, source, folder, source.get("defaultMode"), pod, node, lookup)
             return folder
     if "projected" in volume:
-        _project(volume, folder, pod, node, lookup)
+        _project(volume, folder, pod, node, lookup, issue_token)
         return folder
     kinds = ", ".join(key for key in volume if key != "name")
     raise ConfigError(f"volumes of type {kinds or 'none'} are not served by the embedded engine")
@@ -99,7 +113,7 @@ def _host_path(host: Object) -> Path:
     return path
 
 
-def _project(volume: Object, folder: Path, pod: Object, node: Object, lookup: Lookup) -> None:
+def _project(volume: Object, folder: Path, pod: Object, node: Object, lookup: Lookup, issue_token: IssueToken) -> None:
     projected = volume["projected"]
     automatic = volume["name"].startswith(_API_ACCESS)
     for source in projected.get("sources") or []:
@@ -107,6 +121,8 @@ def _project(volume: Object, folder: Path, pod: Object, node: Object, lookup: Lo
             if kind in ("configMap", "secret", "downwardAPI"):
                 optional = {"optional": True} if automatic else {}
                 _write_source(kind, part | optional, folder, projected.get("defaultMode"), pod, node, lookup)
+            elif kind == "serviceAccountToken":
+                _write(folder, part["path"], issue_token(pod, part).encode(), _TOKEN_MODE)
             elif not automatic:
                 raise ConfigError(f"{kind} is not projected by the embedded engine")
 
