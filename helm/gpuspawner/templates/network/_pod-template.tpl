@@ -11,6 +11,7 @@
 {{- $url = dict "valueFrom" (dict "secretKeyRef" (dict "name" . "key" $zone.httpProxy.key)) }}
 {{- end }}
 {{- $without := include "gpuspawner.zone.noProxy" . }}
+{{- $env = append $env (dict "name" "NODE_USE_ENV_PROXY" "value" "1") }}
 {{- range list "HTTP_PROXY" "HTTPS_PROXY" "http_proxy" "https_proxy" }}
 {{- $env = append $env (merge (dict "name" .) $url) }}
 {{- end }}
