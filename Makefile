@@ -64,10 +64,12 @@ $(VENV_JH5)/.test: pyproject.toml | $(VENV_JH5)/.made
 	$(VENV_JH5)/bin/python -m pip install --editable '.[test]' 'jupyterhub>=5.5,<6'
 	@touch $@
 
-# The Python packages of the hub's image, exactly.
-$(VENV_IMAGE)/.locked: $(IMAGES)/hub/requirements.txt | $(VENV_IMAGE)/.made
+# The Python packages of the hub's image, exactly, as its Dockerfile installs them.
+$(VENV_IMAGE)/.locked: $(IMAGES)/build-requirements.txt $(IMAGES)/hub/requirements.txt | $(VENV_IMAGE)/.made
 	@echo "Installing the packages of the hub's image into $(VENV_IMAGE)."
-	$(VENV_IMAGE)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	for lock in $^; do \
+		$(VENV_IMAGE)/bin/python -m pip install --quiet --require-hashes --no-build-isolation --requirement $$lock || exit 1; \
+	done
 	@touch $@
 
 $(VENV)/.made $(VENV_JH5)/.made $(VENV_IMAGE)/.made:
