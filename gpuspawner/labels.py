@@ -15,6 +15,7 @@ __all__ = [
     "IDLE_ENDS",
     "LAUNCH",
     "LIMITED_BY",
+    "MAINTENANCE",
     "PLACEHOLDER",
     "PROFILE_LABEL",
     "RUNTIME",
@@ -46,6 +47,9 @@ ENDS = "gpuspawner/ends"
 LIMITED_BY = "gpuspawner/limited-by"
 """Annotation: why a server was granted less runtime than it asked for: :data:`BUDGET`."""
 BUDGET = "budget"
+MAINTENANCE = "gpuspawner/maintenance"
+"""Annotation of a node: when its servers end, because it is taken out of service (RFC 3339). Of a server's pod: of
+which such time its member was told, or ``cordoned``."""
 ENDED_BY = "gpuspawner/ended-by"
 """Annotation: why the hub ends a server, as JSON: ``code``, ``reason``, ``remedy``."""
 WARNED = "gpuspawner/warned-"

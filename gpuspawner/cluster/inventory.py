@@ -8,7 +8,7 @@ from gpuspawner.admission import OfferCapacity
 from gpuspawner.catalog import Offer
 
 from .devices import Devices
-from .records import CPU, MEMORY, NodeRecord, PodRecord, Toleration
+from .records import CPU, MEMORY, NodeRecord, PodRecord, Taint, Toleration
 
 __all__ = ["Inventory", "Stock"]
 
@@ -160,7 +160,8 @@ class Inventory:
         if classes and pod.claims:
             return self._device_stock(pod, classes, title)
         resource = next((offer.resource for offer in offers if offer.resource in asked), "")
-        nodes = list(self._candidates(resource, offers)) if resource else list(self._nodes.values())
+        there = list(self._candidates(resource, offers)) if resource else list(self._nodes.values())
+        nodes = [node for node in there if not _repelling(pod, node)] or there
         usable = [node for node in nodes if node.usable]
         free = [self._free(node, resource) for node in usable]
         return Stock(
@@ -179,7 +180,7 @@ class Inventory:
             most_cpu=max((node.allocatable.get(CPU, 0) for node in nodes), default=0),
             most_memory=max((node.allocatable.get(MEMORY, 0) for node in nodes), default=0),
             fits=any(all(node.allocatable.get(r, 0) >= n for r, n in asked.items()) for node in nodes),
-            repelled_by=_repelled(pod, usable),
+            repelled_by=_repelled(pod, nodes),
         )
 
     def _device_stock(self, pod: PodRecord, offers: Sequence[Offer], title: str) -> Stock:
@@ -256,12 +257,16 @@ class Inventory:
 _NOTHING: Mapping[str, int] = {}
 
 
-def _repelled(pod: PodRecord, usable: Sequence[NodeRecord]) -> tuple[str, ...]:
+def _repelling(pod: PodRecord, node: NodeRecord) -> list[Taint]:
+    """The taints that keep a pod off a node for good, and not only while the node is closed."""
+    lasting = (taint for taint in node.taints if taint.repels and not taint.closes)
+    return [taint for taint in lasting if not taint.tolerated(pod.tolerations)]
+
+
+def _repelled(pod: PodRecord, nodes: Sequence[NodeRecord]) -> tuple[str, ...]:
     """The taints that keep a pod off every one of some nodes."""
-    if any(all(taint.tolerated(pod.tolerations) for taint in node.taints if taint.repels) for node in usable):
-        return ()
-    repelling = (taint for node in usable for taint in node.taints if taint.repels)
-    return tuple(sorted({str(taint) for taint in repelling if not taint.tolerated(pod.tolerations)}))
+    found = [_repelling(pod, node) for node in nodes]
+    return tuple(sorted({str(taint) for taints in found for taint in taints})) if all(found) else ()
 
 
 def _claim(pod: PodRecord | None) -> tuple[str, Mapping[str, int]] | None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from gpuspawner.labels import PLACEHOLDER
+from gpuspawner.labels import MAINTENANCE, PLACEHOLDER
 from gpuspawner.quantity import parse_quantity
 
 from .wire import Raw
@@ -165,7 +165,8 @@ class PodRecord:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A node. ``allocatable`` counts as :attr:`PodRecord.requests` does."""
+    """A node. ``allocatable`` counts as :attr:`PodRecord.requests` does; ``maintenance`` is its annotation of that
+    name, when its servers are to end, as it stands there."""
 
     name: str
     labels: Mapping[str, str]
@@ -173,6 +174,7 @@ class NodeRecord:
     unschedulable: bool
     ready: bool
     taints: tuple[Taint, ...]
+    maintenance: str = ""
 
     @property
     def usable(self) -> bool:
@@ -251,6 +253,7 @@ def node_record(raw: Raw) -> NodeRecord:
         taints=tuple(
             Taint(t.get("key") or "", t.get("value") or "", t.get("effect") or "") for t in spec.get("taints") or ()
         ),
+        maintenance=(raw["metadata"].get("annotations") or {}).get(MAINTENANCE) or "",
     )
 
 

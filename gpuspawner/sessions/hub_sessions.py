@@ -12,6 +12,7 @@ from gpuspawner.budgets.warnings import BudgetWarnings
 from gpuspawner.launcher import Launcher
 from gpuspawner.membership.roles import Role, group_of
 from gpuspawner.sessions.idle_servers import begin_watch, stop_or_downgrade
+from gpuspawner.sessions.maintenance import Maintenance
 from gpuspawner.sessions.notices import Notice, Notices
 from gpuspawner.sessions.sessions import Sessions
 
@@ -45,6 +46,7 @@ def begin_sessions(
     sessions.begin(sessions.budgets.run())
     _follow_members(hub["authenticator"], sessions)
     begin_watch(hub, launcher, sessions, hub["db"])
+    Maintenance(launcher.view, sessions, now).begin()
     return sessions
 
 

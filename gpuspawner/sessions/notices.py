@@ -34,7 +34,8 @@ class Notice:
     Attributes
     ----------
     kind
-        What it is about, for programs: ``ends-soon``, ``extended``, ``ended``, ``budget``, ``idle``.
+        What it is about, for programs: ``ends-soon``, ``extended``, ``ended``, ``maintenance``,
+        ``budget``, ``idle``.
     user, server
         Whom it concerns, and which of their servers; ``server`` is ``""`` for the default one and for notices that
         concern none.
