@@ -3,22 +3,36 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from difflib import get_close_matches
 from itertools import groupby
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from gpuspawner.quantity import parse_duration, parse_quantity
 
 __all__ = [
+    "DURATION",
     "Bytes",
     "Cores",
     "Count",
     "Day",
+    "Like",
     "Name",
     "NameList",
     "Range",
@@ -35,9 +49,15 @@ __all__ = [
     "read_seconds",
 ]
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?", re.ASCII)
-_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-_RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_NAME = "[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?"
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_RESOURCE = "[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+# What a quantity and a duration look like, for JSON Schema: short, as Helm shows it to who has written another one.
+_QUANTITY = "^[+]?[0-9.]+([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?$"
+_QUANTITY_SCHEMA = {"type": ["number", "string"], "minimum": 0, "pattern": _QUANTITY}
+DURATION = "([0-9]+[dhms]?)+"
+"""What a duration looks like, as a regular expression."""
+_DURATION_SCHEMA = {"type": ["number", "string"], "minimum": 1, "pattern": f"^{DURATION}$"}
 _MOST_BYTES = 2**63 - 1
 _MOST_CORES = 10**6
 # Kubernetes' bound of activeDeadlineSeconds.
@@ -99,13 +119,26 @@ def _day(value: Any) -> date:
     raise ValueError("a date such as 2026-09-21")
 
 
-def _matching(pattern: re.Pattern[str], allowed: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if pattern.fullmatch(value) is None:
-            raise ValueError(allowed)
-        return value
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A text that a regular expression matches as a whole; ``allowed`` says in words which ones these are."""
 
-    return AfterValidator(check)
+    pattern: str
+    allowed: str
+    longest: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        longest = {} if self.longest is None else {"maxLength": self.longest}
+        return {**handler(schema), "pattern": f"^({self.pattern})$", **longest}
+
+    def _check(self, value: str) -> str:
+        too_long = self.longest is not None and len(value) > self.longest
+        if too_long or re.fullmatch(self.pattern, value, re.ASCII) is None:
+            raise ValueError(self.allowed)
+        return value
 
 
 def _list(value: Any) -> Any:
@@ -119,28 +152,30 @@ def _no_name_twice(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-ResourceName = Annotated[
-    str, _matching(_RESOURCE, "an extended resource with its vendor's domain, such as nvidia.com/gpu")
-]
+ResourceName = Annotated[str, Like(_RESOURCE, "an extended resource with its vendor's domain, such as nvidia.com/gpu")]
 """The name of an extended resource."""
 Name = Annotated[
     str,
-    _matching(_NAME, "1 to 63 characters of a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit"),
+    Like(_NAME, "1 to 63 characters of a-z, 0-9, '-', '_' and '.', beginning and ending with a letter or digit"),
 ]
 """A name that is safe as a Kubernetes label value."""
-SecretName = Annotated[str, _matching(_SUBDOMAIN, "the name of a Secret: characters of a-z, 0-9, '-' and '.'")]
+SecretName = Annotated[str, Like(_SUBDOMAIN, "the name of a Secret: characters of a-z, 0-9, '-' and '.'", 253)]
 """The name of an object that Kubernetes names like a DNS subdomain."""
-SubdomainName = Annotated[str, _matching(_SUBDOMAIN, "a name like a domain's: characters of a-z, 0-9, '-' and '.'")]
+SubdomainName = Annotated[str, Like(_SUBDOMAIN, "a name like a domain's: characters of a-z, 0-9, '-' and '.'", 253)]
 """The name of any other such object, such as a DeviceClass."""
-NameList = Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(_no_name_twice)]
+NameList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_list, json_schema_input_type=str | tuple[str, ...]),
+    AfterValidator(_no_name_twice),
+]
 """One name or a list of names."""
-Bytes = Annotated[int, BeforeValidator(read_bytes, json_schema_input_type=int | str)]
+Bytes = Annotated[int, BeforeValidator(read_bytes), WithJsonSchema(_QUANTITY_SCHEMA, mode="validation")]
 """Bytes, written as a Kubernetes quantity: ``"8G"`` is 8e9, ``"40Gi"`` is 40 * 2**30."""
-Cores = Annotated[float, BeforeValidator(read_cores, json_schema_input_type=float | str)]
+Cores = Annotated[float, BeforeValidator(read_cores), WithJsonSchema(_QUANTITY_SCHEMA, mode="validation")]
 """CPU cores, written as a Kubernetes quantity: ``2`` or ``"500m"``."""
-Seconds = Annotated[int, BeforeValidator(read_seconds, json_schema_input_type=int | str)]
+Seconds = Annotated[int, BeforeValidator(read_seconds), WithJsonSchema(_DURATION_SCHEMA, mode="validation")]
 """Seconds, written as a duration: ``"6h"``, ``"1h30m"``."""
-Count = Annotated[int, BeforeValidator(_count)]
+Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 """A whole number, 0 or more."""
 Day = Annotated[date, BeforeValidator(_day)]
 """A calendar day in the hub's time zone, written ``"2026-09-21"``."""
@@ -169,6 +204,14 @@ class Range(Schema, Generic[N]):
         if "default" not in value:
             raise ValueError('one value, or a mapping with "default" and, around it, "min" and "max"')
         return {"min": value["default"], "max": value["default"], **value}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        range_ = handler.resolve_ref_schema(handler(schema))
+        if handler.mode == "serialization":
+            return range_
+        range_["required"] = ["default"]
+        return {"anyOf": [range_["properties"]["default"], range_]}
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -15,7 +15,7 @@ from gpuspawner.limits.limits import HubMember
 from gpuspawner.membership.roles import ADMINISTRATORS, Role, group_of
 from gpuspawner.membership.rules import Rule, rosters_in
 from gpuspawner.names import USER_VARIABLES, expand, scope_of, variables_in
-from gpuspawner.schema import Schema
+from gpuspawner.schema import Like, Schema
 from gpuspawner.sessions.idle import IdlePolicy
 from gpuspawner.storage import Storage
 from gpuspawner.workspace import Workspace
@@ -42,21 +42,12 @@ FALLBACK_AFTER = 60
 """Seconds after which a launch moves to another class of its choice that has GPUs free."""
 
 
-def _like(pattern: str, allowed: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if fullmatch(pattern, value) is None:
-            raise ValueError(allowed)
-        return value
-
-    return AfterValidator(check)
-
-
-_Url = Annotated[str, _like("https?://.+", "a URL such as https://10.0.0.1:6443")]
-DnsName = Annotated[str, _like(".*{pod_name}.*", "a host name with {pod_name}, such as {pod_name}.{namespace}.svc")]
+_Url = Annotated[str, Like("https?://.+", "a URL such as https://10.0.0.1:6443")]
+DnsName = Annotated[str, Like(".*[{]pod_name[}].*", "a host name with {pod_name}, such as {pod_name}.{namespace}.svc")]
 _HOUR = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_Hours = Annotated[str, _like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
+_Hours = Annotated[str, Like(f"{_HOUR}-{_HOUR}", "hours such as 01:00-16:00")]
 Namespace = Annotated[
-    str, _like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
+    str, Like("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a namespace: 1 to 63 characters of a-z, 0-9 and '-'")
 ]
 
 

@@ -133,6 +133,8 @@ def said(schema: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(said(one) for one in schema["anyOf"]))
     if "enum" in schema or "const" in schema:
         return " or ".join(f"`{one}`" for one in schema.get("enum", [schema.get("const")]))
+    if isinstance(schema.get("type"), list):
+        return " or ".join(said({**schema, "type": one}) for one in schema["type"])
     if schema.get("type") == "array":
         return f"list of {said(schema['items'])}" if schema.get("items") else "list"
     if schema.get("type") == "object":

@@ -184,7 +184,9 @@ class EmailRule(_Rule):
     """
 
     email_domain: Annotated[
-        tuple[Annotated[str, AfterValidator(_domain)], ...], BeforeValidator(_as_list), Field(min_length=1)
+        tuple[Annotated[str, AfterValidator(_domain)], ...],
+        BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...]),
+        Field(min_length=1),
     ]
     subdomains: bool = Field(default=False, description="Whether addresses of its subdomains count as well.")
 
@@ -307,7 +309,7 @@ def _rules(value: Any) -> Any:
     return [value] if isinstance(value, str | Mapping | _Rule) else value
 
 
-Rules = Annotated[tuple[Rule, ...], BeforeValidator(_rules)]
+Rules = Annotated[tuple[Rule, ...], BeforeValidator(_rules, json_schema_input_type=Rule | tuple[Rule, ...])]
 """Rules of which any may hold; a single one needs no list."""
 
 for _kind in _KINDS.values():

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gpuspawner.quantity import format_bytes, say_cores
-from gpuspawner.schema import Bytes, Cores, Schema, Seconds, read_seconds
+from gpuspawner.schema import DURATION, Bytes, Cores, Schema, Seconds, read_seconds
 
 __all__ = [
     "Grace",
@@ -43,7 +43,13 @@ def _read_idle(value: Any) -> int:
         raise ValueError(f'{error}, or "{NEVER}"') from None
 
 
-ProfileIdle = Annotated[int, BeforeValidator(_read_idle)]
+ProfileIdle = Annotated[
+    int,
+    BeforeValidator(_read_idle),
+    WithJsonSchema(
+        {"type": ["number", "string"], "minimum": 0, "pattern": f"^({NEVER}|{DURATION})$"}, mode="validation"
+    ),
+]
 """Seconds a server may be idle; 0, written ``"never"``, is for ever."""
 
 

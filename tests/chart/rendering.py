@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from helm_python import Chart
+from helm_python import Chart, HelmValuesError
 
 __all__ = ["CHART", "Manifests", "decoded", "merged", "render"]
 
@@ -84,7 +84,11 @@ def _chart() -> Chart:
 
 @cache
 def _render(values: str, name: str, namespace: str) -> Manifests:
-    files = _chart().render(json.loads(values), name=name, namespace=namespace)
+    try:
+        files = _chart().render(json.loads(values), name=name, namespace=namespace)
+    except HelmValuesError as error:
+        error.add_note("Where values.yaml has a new value, its schema is made by: python tools/values_schema.py")
+        raise
     notes = "".join(text for path, text in files.items() if path.endswith("NOTES.txt"))
     objects = [
         item
