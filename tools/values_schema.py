@@ -70,6 +70,12 @@ def comments() -> dict[str, str]:
 
 def schema() -> Node:
     """The JSON Schema of all values."""
+    silent = [path for path, value in _every("", _values()) if type(value) not in (*_TYPES, dict) or value == {}]
+    if undeclared := [path for path in silent if path != _SECTION and not _is_written(path)]:
+        raise UndeclaredError(
+            f"helm/gpuspawner/values.yaml: {', '.join(undeclared)}: nothing says what is allowed there. "
+            f"Say it in tools/{_OVERLAY.name}, and run: python tools/values_schema.py"
+        )
     own, definitions = section()
     said = comments()
     top = {
@@ -95,11 +101,6 @@ def _node(path: str, value: Any, said: Mapping[str, str]) -> Node:
     if isinstance(value, dict) and value:
         keys = {key: _node(f"{path}.{key}", inner, said) for key, inner in value.items()}
         return {**description, "type": "object", "additionalProperties": False, "properties": keys}
-    if type(value) not in _TYPES:
-        raise UndeclaredError(
-            f"helm/gpuspawner/values.yaml: {path}: {value!r} does not say what is allowed there. "
-            f"Say it in tools/{_OVERLAY.name}."
-        )
     return {**description, "type": _TYPES[type(value)]}
 
 
@@ -108,6 +109,12 @@ def _written(path: str) -> Node | None:
         if fnmatchcase(path, pattern):
             return dict(node)
     return None
+
+
+def _is_written(path: str) -> bool:
+    """Whether something is said of a value, or of a map that it is in."""
+    parts = path.split(".")
+    return any(_written(".".join(parts[:end])) is not None for end in range(1, len(parts) + 1))
 
 
 def _named(node: Any, definitions: Mapping[str, Node]) -> set[str]:
