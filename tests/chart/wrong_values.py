@@ -109,7 +109,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (_service(loadBalancerSourceRanges=["10.0.0.1"]), "/proxy/service/loadBalancerSourceRanges/0", "'10.0.0.1'"),
     ({"ingress": {"hosts": ["https://hub.example.edu"]}}, "/ingress/hosts/0", "'https://hub.example.edu'"),
     ({"zone": "secure"}, "/zone", "one of 'open', 'restricted'"),
-    ({"restrictedZone": {"httpProxy": {"url": "proxy:3128"}}}, "/restrictedZone/httpProxy/url", "'proxy:3128'"),
+    ({"restrictedZone": {"httpProxy": "http://proxy:3128"}}, "/restrictedZone/httpProxy", "got string, want object"),
     ({"singleuser": {"namespace": "Jupyter"}}, "/singleuser/namespace", "'Jupyter' does not match"),
     (_profile(memory="8X"), f"{_PROFILE}/memory", "'8X' does not match"),
     (_profile(cpu="two"), f"{_PROFILE}/cpu", "'two' does not match"),
