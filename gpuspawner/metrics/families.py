@@ -43,9 +43,8 @@ FAMILIES = (
         _G,
         ("gpu_class", "state"),
         "GPUs of a class. used: by anybody's pods; free: a server could get it now, be it in a placeholder's stead; "
-        "else why its node takes none: "
-        "cordoned, closing, not ready, reserved (by a taint). A card that is in two classes counts in both. Absent "
-        "while the hub cannot read the nodes.",
+        "else why its node takes none: cordoned, closing, not ready, reserved (by a taint). A card that is in two "
+        "classes counts in both. Absent while the hub cannot read the nodes.",
     ),
     Family(
         "gpuspawner_gpus_held",

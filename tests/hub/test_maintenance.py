@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from launching import launch, named
+from launching import named
 from sitting import PROFILES, Started, annotations, gone, lease, page, sentences, sessions, start, until
 
 from gpuspawner.local.engine import Engine
