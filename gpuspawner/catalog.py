@@ -16,6 +16,7 @@ from gpuspawner.schema import (
     Count,
     Name,
     NameList,
+    Order,
     Range,
     ResourceName,
     Schema,
@@ -202,6 +203,7 @@ class GPUClass(Schema):
     name: Name
     display_name: str = Field(default="", description="What members read.")
     description: str = Field(default="", description="What it is good for.")
+    order: Order = 0
     memory: Bytes | None = Field(default=None, description="GPU memory a program can count on.")
     rate: float = Field(default=1.0, ge=0, description="Service units per GPU and hour.")
     accepts: tuple[Offer, ...] = Field(min_length=1, description="The offers that belong to this class.")
@@ -307,6 +309,7 @@ class Profile(Schema):
     name: Name
     display_name: str = Field(default="", description="What members read.")
     description: str = Field(default="", description="What it is for, in a sentence or two.")
+    order: Order = 0
     icon: Annotated[str, AfterValidator(_icon)] = Field(
         default="",
         description="The picture of its card: the name of a Font Awesome icon such as brain, or the path of a file "

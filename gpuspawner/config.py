@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
+Ordered = TypeVar("Ordered", GPUClass, Profile, Workspace)
 _RESERVED = {"any", "none"}
 _Rate = Annotated[float, Field(ge=0)]
 
@@ -103,6 +104,11 @@ def with_profiles(settings: Settings, profiles: Any) -> Settings:
     return made
 
 
+def _in_order(entries: dict[str, Ordered]) -> dict[str, Ordered]:
+    """By ``order``; those of the same order as they are."""
+    return dict(sorted(entries.items(), key=lambda item: item[1].order))
+
+
 class _Loader:
     def __init__(self, section: Mapping[str, Any], inherited: Collection[str] | None) -> None:
         self.section = section
@@ -111,8 +117,8 @@ class _Loader:
 
     def load(self) -> Settings:
         self._check_keys()
-        catalog = Catalog(self._named("gpu_classes", GPUClass), self.profiles())
-        workspaces = self._named("workspaces", Workspace)
+        catalog = Catalog(_in_order(self._named("gpu_classes", GPUClass)), self.profiles())
+        workspaces = _in_order(self._named("workspaces", Workspace))
         off_peak = self._model("off_peak", OffPeak)
         timezone = self._timezone("timezone", self.section.get("timezone", "UTC"))
         if off_peak and off_peak.timezone:
@@ -148,7 +154,7 @@ class _Loader:
 
     def profiles(self) -> dict[str, Profile]:
         """The profiles; none where they are a function of the user."""
-        return {} if callable(self.section.get("profiles")) else self._named("profiles", Profile)
+        return {} if callable(self.section.get("profiles")) else _in_order(self._named("profiles", Profile))
 
     def check(self, settings: Settings) -> None:
         """Raise ``ConfigurationError`` for all mistakes, also those between the parts."""

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
@@ -35,6 +36,7 @@ __all__ = [
     "Like",
     "Name",
     "NameList",
+    "Order",
     "Range",
     "ResourceName",
     "Schema",
@@ -179,6 +181,14 @@ Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer
 """A whole number, 0 or more."""
 Day = Annotated[date, BeforeValidator(_day)]
 """A calendar day in the hub's time zone, written ``"2026-09-21"``."""
+Order = Annotated[
+    int,
+    Field(
+        description="Its place in lists and forms: the lower, the earlier. Those of the same order are as written, "
+        "which for values of Helm is by name."
+    ),
+]
+"""The place of a named entry among the others."""
 
 
 N = TypeVar("N", int, float)

@@ -12,7 +12,7 @@ from gpuspawner.limits.limits import LimitException, Limits, PerLaunch, PerMembe
 from gpuspawner.membership.roles import Role
 from gpuspawner.membership.rules import Login, Rules, Verdict, any_of, counting, holds, rosters_in
 from gpuspawner.pod_patch import PodPatch
-from gpuspawner.schema import Count, Day, Name, NameList, Schema
+from gpuspawner.schema import Count, Day, Name, NameList, Order, Schema
 
 __all__ = ["Budget", "CarryOver", "Workspace"]
 
@@ -87,6 +87,7 @@ class Workspace(Schema):
 
     name: Name
     display_name: str = Field(default="", description="What members read.")
+    order: Order = 0
     starts: Day | None = Field(default=None, description="First day, in the hub's time zone.")
     ends: Day | None = Field(default=None, description="Last day, included.")
     members: Rules = Field(default=(), description='"*" for everyone, user names, and membership rules.')

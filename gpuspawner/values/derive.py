@@ -119,7 +119,8 @@ def _login(values: Values, secrets: Secrets) -> Sections:
         administrators = administrators or [FIRST_ADMINISTRATOR]
         found["SharedPasswordAuthenticator"] = {"admin_password": secrets.admin_password}
     if administrators:
-        found["Authenticator"] = {"admin_users": administrators}
+        # Of JupyterHub, an administrator may log in only where somebody is allowed to, by name or at all.
+        found["Authenticator"] = {"admin_users": administrators, "allowed_users": administrators}
     return found
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from small_hub import small_hub
 
 from gpuspawner.catalog import App, NodeRequirement, Offer, Profile, gpu_node_labels, is_picture
+from gpuspawner.config import load_settings
 
 # As GPU feature discovery labels nodes: https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery
 A100 = {
@@ -156,3 +157,18 @@ def test_the_picture_of_a_profile_is_an_icon_or_a_file(icon: str, picture: bool)
 def test_what_is_neither_an_icon_nor_a_picture_is_refused(icon: str) -> None:
     with pytest.raises(ValidationError, match="the name of an icon such as brain"):
         Profile(name="one", image="x", icon=icon)
+
+
+def test_profiles_classes_and_workspaces_are_listed_by_their_order_and_else_as_written() -> None:
+    image = {"image": "example.org/notebook:1"}
+    accepts = {"accepts": [{"resource": "nvidia.com/gpu"}]}
+    settings = load_settings(
+        {
+            "profiles": {"b": {**image, "order": 1}, "z": image, "a": {**image, "order": -1}, "c": image},
+            "gpu_classes": {"large": {**accepts, "order": 2}, "small": {**accepts, "order": 1}},
+            "workspaces": {"course": {}, "everyone": {"order": -5}},
+        }
+    )
+    assert list(settings.catalog.profiles) == ["a", "z", "c", "b"]
+    assert list(settings.catalog.gpu_classes) == ["small", "large"]
+    assert list(settings.workspaces) == ["everyone", "course"]

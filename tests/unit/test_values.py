@@ -71,8 +71,7 @@ def test_without_a_login_only_the_generated_administrator_gets_in(load: Load) ->
     assert issubclass(kind, WorkspaceAuthenticator)
     assert issubclass(kind, SharedPasswordAuthenticator)
     assert c.SharedPasswordAuthenticator.admin_password == PASSWORD
-    assert c.Authenticator.admin_users == ["admin"]
-    assert "allow_all" not in c.Authenticator
+    assert c.Authenticator == {"admin_users": ["admin"], "allowed_users": ["admin"]}
 
 
 def test_with_another_login_nobody_becomes_an_administrator_by_the_name_admin(load: Load) -> None:

@@ -1,0 +1,130 @@
+"""From values to a hub: the chart rendered by Helm, its files as mounted, a real hub process on the embedded engine."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cluster import TINY_SERVER
+from hub_process import HubProcess
+from jupyterhub.utils import random_port
+from launching import named
+from rendering import decoded, render
+from running_hub import Person
+from stand_in_proxy import StandInProxy
+
+from gpuspawner.local.engine import Engine
+
+
+@dataclass
+class Installed:
+    """A release whose hub runs."""
+
+    hub: HubProcess
+    proxy: StandInProxy
+    engine: Engine
+    secrets: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+async def installed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installed]:
+    """The chart with hardly a value but where hub and proxy really listen: names of Services mean nothing here."""
+    folder = tmp_path_factory.mktemp("installed")
+    engine = Engine(
+        "a100=1x1 cpu=1",
+        {"*": (sys.executable, TINY_SERVER)},
+        data_dir=folder / "engine",
+        namespaces=["jupyter"],
+        stop_grace=1.0,
+    )
+    await engine.start()
+    engine.write_kubeconfig(folder / "kubeconfig")
+    async with StandInProxy() as proxy:
+        here = f"http://127.0.0.1:{random_port()}"
+        hub = {"JupyterHub": {"hub_bind_url": here, "hub_connect_url": here}}
+        rendered = render(
+            {
+                "imagePullSecrets": [{"name": "registry"}],
+                "gpuspawner": {"pod_template": {"metadata": {"labels": {"team": "platform"}}}},
+                "hub": {
+                    "baseUrl": "/jupyter",
+                    "config": {**hub, "ConfigurableHTTPProxy": {"api_url": proxy.api_url}},
+                    "extraConfig": {"10-named": "c.JupyterHub.allow_named_servers = True"},
+                },
+            }
+        )
+        secrets = decoded(rendered.one("Secret", "secrets"))
+        proxy.token = secrets["proxy-token"]
+        process = HubProcess(rendered, folder, f"{proxy.url}/jupyter", KUBECONFIG=str(folder / "kubeconfig"))
+        async with process:
+            yield Installed(process, proxy, engine, secrets)
+    await engine.stop()
+
+
+async def log_in(installed: Installed) -> Person:
+    """The first administrator."""
+    admin = installed.hub.person()
+    assert await admin.log_in("admin", installed.secrets["admin-password"])
+    return admin
+
+
+async def launch(person: Person, server: str, options: dict[str, str]) -> dict[str, Any]:
+    """Ask for a server, and follow it to its last message."""
+    where = person.hub.url / f"api/users/{person.name}" / (f"servers/{server}" if server else "server")
+    headers = person.xsrf_header()
+    async with person.session.post(where, json=options, headers=headers) as answer:
+        assert answer.status in (201, 202), await answer.text()
+    async with person.session.get(where / "progress", headers=headers) as stream:
+        assert stream.status == 200
+        async for line in stream.content:
+            if line.startswith(b"data: "):
+                last = json.loads(line.removeprefix(b"data: "))
+                if last.get("ready") or last.get("failed"):
+                    return dict(last)
+    raise AssertionError("the stream ended")
+
+
+async def test_the_generated_password_lets_the_first_administrator_in_and_nobody_else(installed: Installed) -> None:
+    assert not await installed.hub.person().log_in("admin", "admin")
+    assert not await installed.hub.person().log_in("ada", installed.secrets["admin-password"])
+    admin = await log_in(installed)
+    assert (await admin.get("admin")).status == 200
+
+
+async def test_a_first_launch_gives_a_notebook_that_people_reach_through_the_proxy(installed: Installed) -> None:
+    admin = await log_in(installed)
+    ready = await launch(admin, "", {})
+    assert ready.get("ready"), ready
+    [pod] = named(installed.engine, "pods", "jupyter").values()
+    assert pod["metadata"]["labels"]["gpuspawner/hub"] == "gpuspawner"
+    assert pod["metadata"]["labels"]["gpuspawner/profile"] == "notebook"
+    assert pod["metadata"]["labels"]["team"] == "platform"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    async with admin.session.get(f"{installed.proxy.url}/jupyter/user/admin/env") as answer:
+        environment = await answer.json()
+    assert environment["JUPYTERHUB_SERVICE_PREFIX"] == "/jupyter/user/admin/"
+
+
+async def test_servers_and_logins_outlive_a_hub_that_is_restarted_with_the_same_files(installed: Installed) -> None:
+    admin = await log_in(installed)
+    ready = await launch(admin, "named-by-a-snippet", {"profile": "gpu"})
+    assert ready.get("ready"), ready
+    before = {name: pod["metadata"]["uid"] for name, pod in named(installed.engine, "pods", "jupyter").items()}
+    await installed.hub.stop()
+    async with admin.session.get(f"{installed.proxy.url}/jupyter/user/admin/named-by-a-snippet/env") as answer:
+        assert answer.status == 200  # people go on working meanwhile
+    await installed.hub.start()
+    page = await admin.get("home", allow_redirects=False)
+    assert page.status == 200
+    async with admin.session.get(installed.hub.url / "api/users/admin", headers=admin.xsrf_header()) as answer:
+        servers = (await answer.json())["servers"]
+    assert servers["named-by-a-snippet"]["ready"]
+    assert before == {name: pod["metadata"]["uid"] for name, pod in named(installed.engine, "pods", "jupyter").items()}
+
+
+def test_nothing_secret_is_in_the_hubs_log(installed: Installed) -> None:
+    assert "JupyterHub" in installed.hub.said
+    for name, secret in installed.secrets.items():
+        assert secret not in installed.hub.said, name
