@@ -49,7 +49,7 @@ async def installed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[I
                 "imagePullSecrets": [{"name": "registry"}],
                 "gpuspawner": {"pod_template": {"metadata": {"labels": {"team": "platform"}}}},
                 "hub": {
-                    "baseUrl": "/jupyter",
+                    "baseUrl": "/jupyter/",
                     "config": {**hub, "ConfigurableHTTPProxy": {"api_url": proxy.api_url}},
                     "extraConfig": {"10-named": "c.JupyterHub.allow_named_servers = True"},
                 },
