@@ -22,6 +22,7 @@ from gpuspawner.local.apiserver.access.tokens import ServiceAccountTokens, signi
 from gpuspawner.local.apiserver.application import LOG_PROVIDER, make_app
 from gpuspawner.local.apiserver.store import Store, timestamp
 from gpuspawner.local.apiserver.tls import server_context
+from gpuspawner.local.controllers.manager import ControllerManager
 from gpuspawner.local.kubelet.claims import ClaimFolders
 from gpuspawner.local.kubelet.devices import DeviceManager
 from gpuspawner.local.kubelet.identity import issue_token
@@ -117,6 +118,7 @@ class Engine:
         self._runner: web.AppRunner | None = None
         self._kubelet: Kubelet | None = None
         self._scheduler = Scheduler(self.store)
+        self._controllers = ControllerManager(self.store, job_backoff=self._backoff.initial)
         self._claims = ClaimFolders(self.store, self.data_dir)
 
     @property
@@ -181,6 +183,7 @@ class Engine:
         self._claims.start()
         self._scheduler.start()
         self._kubelet.start()
+        self._controllers.start()
         self.store.subscribe(self._on_change)
         self._save()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -201,6 +204,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop everything: no process and no port is left. What is to be kept has been saved."""
+        self._controllers.stop()
         self._scheduler.stop()
         if self._kubelet:
             await self._kubelet.stop(self._stop_grace)

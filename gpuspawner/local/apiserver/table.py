@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from gpuspawner.local.apiserver.workload_table import WORKLOAD_COLUMNS, WORKLOAD_ROWS
+
 __all__ = ["age", "columns", "row"]
 
 Object = dict[str, Any]
@@ -24,7 +26,7 @@ def _all_columns() -> dict[str, list[Object]]:
 
 def columns(resource: str) -> list[Object]:
     """Return a resource's column definitions."""
-    return _all_columns().get(resource) or _all_columns()["*"]
+    return _all_columns().get(resource) or WORKLOAD_COLUMNS.get(resource) or _all_columns()["*"]
 
 
 def age(since: str | None, now: datetime) -> str:
@@ -58,7 +60,7 @@ def _two(big: int, unit: str, small: int, part: str) -> str:
 
 def row(resource: str, obj: Object, now: datetime) -> list[Any]:
     """Return an object's cells, one for each column."""
-    cells = _ROWS.get(resource, _plain)
+    cells = _ROWS.get(resource) or WORKLOAD_ROWS.get(resource, _plain)
     return cells(obj, age(obj["metadata"].get("creationTimestamp"), now), now)
 
 

@@ -1,0 +1,1 @@
+"""The controllers of workloads and Services: what a kube-controller-manager does for the objects of a chart."""
