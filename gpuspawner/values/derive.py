@@ -14,6 +14,9 @@ FIRST_ADMINISTRATOR = "admin"
 """Who logs in with the generated password where the values name no administrator."""
 _SHARED_PASSWORD = "(?i:shared-password)|(.*[.])?SharedPasswordAuthenticator"  # noqa: S105 - names of a class
 _SQLITE = "sqlite:///jupyterhub.sqlite"
+_ROUTES = 60
+"""Seconds between two looks at the proxy's routes: so long nobody reaches their server after the proxy alone has
+restarted. JupyterHub's own 300 are too many for it."""
 Sections = dict[str, dict[str, Any]]
 
 
@@ -87,6 +90,7 @@ def _derived(values: Values, secrets: Secrets) -> Sections:
         "base_url": values.hub.base_url,
         "cleanup_servers": False,  # a hub that restarts leaves servers alone
         "authenticator_class": values.login.authenticator,
+        "last_activity_interval": _ROUTES,
         "db_url": _SQLITE,
         "upgrade_db": secrets.database_url is None,  # JupyterHub keeps a copy of a SQLite file, and of nothing else
     }

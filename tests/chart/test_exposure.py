@@ -49,6 +49,12 @@ def test_an_ingress_takes_the_hubs_path_only() -> None:
     assert rule["http"]["paths"][0]["path"] == "/jupyter/"
 
 
+def test_an_ingress_can_have_other_paths_before_the_hubs() -> None:
+    about = {"path": "/about", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}
+    [rule] = ingress(extraPaths=[about])["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/about", "/"]
+
+
 def test_cert_manager_makes_the_certificate_that_an_ingress_names() -> None:
     found = ingress(hosts=["hub.example.edu"], annotations=ISSUER, tls=TLS)
     assert found["metadata"]["annotations"] == ISSUER
