@@ -11,7 +11,7 @@ WORDS = (
     "Files cannot be downloaded from this server. The administrator of this hub has switched downloads off. "
     "Ask whoever is responsible for the data how results may leave the zone.\n"
 )
-FOLDERS = {"files", "view", "nbconvert", "directories", "proxy"}
+FOLDERS = {"files", "view", "nbconvert", "directories", "archive-download", "proxy"}
 """Below the server's base URL: files as they are, nbclassic's view of them, exported notebooks, whole folders
 (jupyter-archive), and any port of the server (jupyter-server-proxy)."""
 NO = {b"", b"0", b"false"}
@@ -21,8 +21,7 @@ class Refusal(RequestHandler):
     """Answers 403, whatever is asked."""
 
     def prepare(self):
-        """Before anything else of a request is looked at."""
-        self.settings["gpuspawner_log"].warning("Download refused: %s %s", self.request.method, self.request.path)
+        """Answers before anything else of a request is looked at."""
         self.set_status(403)
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.set_header("X-Content-Type-Options", "nosniff")
@@ -30,7 +29,7 @@ class Refusal(RequestHandler):
 
 
 class Download(Matcher):
-    """Matches requests that ask for a download, under a base URL with a slash at both ends."""
+    """Matches requests that ask for a download, of a server whose base URL has a slash at both ends."""
 
     def __init__(self, base_url):
         self._base = _segments(base_url)
@@ -53,6 +52,5 @@ def _jupyter_server_extension_points():
 
 
 def _load_jupyter_server_extension(app):
-    app.web_app.settings["gpuspawner_log"] = app.log
     # First of all rules, also of those that extensions add after this one.
     app.web_app.default_router.rules.insert(0, Rule(Download(app.base_url), Refusal))
