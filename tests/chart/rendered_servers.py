@@ -17,7 +17,8 @@ __all__ = ["server_pod", "settings_of"]
 
 def settings_of(manifests: Manifests) -> Settings:
     """The settings of ``c.GPUSpawner`` that the hub derives from the rendered values."""
-    values = parse_values(manifests.one("ConfigMap", "values")["data"]["values.json"])
+    [config] = [item for item in manifests.all("ConfigMap") if "values.json" in item["data"]]
+    values = parse_values(config["data"]["values.json"])
     section = sections(values, Secrets())["GPUSpawner"]
     return load_settings({**section, "pod_template": pod_template(values, section.get("pod_template", {}))})
 
