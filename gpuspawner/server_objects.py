@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
-_NOT_FOUND, _CONFLICT = 404, 409
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 _REPLACEMENTS = 3
 _STRATEGIC = "application/strategic-merge-patch+json"
 _STOPPED = "stopped"
@@ -173,7 +173,9 @@ class ServerObjects:
             try:
                 await self._client.delete(resource, namespace, name)
             except (ApiError, UnreachableError) as error:
-                if getattr(error, "status", None) != _NOT_FOUND:
+                status = getattr(error, "status", None)
+                unused = resource == "secrets" and not self._settings.token_in_secret and status == _FORBIDDEN
+                if status != _NOT_FOUND and not unused:
                     logger.warning("%s/%s is left behind in %s: %s", resource, name, namespace, error)
 
     def landed(self, pod: PodRecord, among: Sequence[str]) -> str | None:

@@ -47,18 +47,18 @@ def run(options: argparse.Namespace) -> int:
         print("\n" + "\n".join(mistakes))
         print(f"{path}: {say_count(len(mistakes), 'mistake')}.")
         return 1
-    if options.cluster and (wrong := _compare(settings)):
+    if options.cluster and (wrong := _compare(settings, bool(config.JupyterHub.get("internal_ssl")))):
         print(f"\n{path}: no node of the cluster can hold {wrong} of the launches above, now or later.")
         return 1
     print(f"\n{path}: no mistake.")
     return 0
 
 
-def _compare(settings: Settings) -> int:
+def _compare(settings: Settings, internal_ssl: bool) -> int:
     """Print what the cluster has for each profile; returns how many no node can satisfy."""
     from gpuspawner.cli.check_cluster import look
 
-    found = look(settings)
+    found = look(settings, internal_ssl=internal_ssl)
     print(f"\nCluster: {found.scope}\n")
     print(table(("PROFILE", "GPU CLASS", "NOW", "WHY"), found.rows))
     if found.warnings:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ class Manifests:
 
     objects: tuple[Manifest, ...]
     notes: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What each template gave, by its path below ``templates/``; empty ones are left out."""
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(self.objects)
@@ -97,7 +99,8 @@ def _render(values: str, name: str, namespace: str) -> Manifests:
         for item in yaml.load_all(text, Loader=_Loader)
         if item
     ]
-    return Manifests(tuple(objects), notes)
+    texts = {path.partition("templates/")[2]: text.strip() + "\n" for path, text in files.items() if text.strip()}
+    return Manifests(tuple(objects), notes, texts)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -59,6 +59,7 @@ PURE = [
     "sessions.lease",
     "companions",
     "placement",
+    "permissions",
     "device_claim",
     "pod",
     "entitlement",
