@@ -1,9 +1,11 @@
 """The `gpuspawner` command: the demo, the embedded engine, and what an administrator asks and checks."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from pathlib import Path
 
 from gpuspawner.cli.errors import CommandError
 
@@ -14,6 +16,12 @@ NODES_HELP = (
     "nodes to pretend, as PRODUCT=NODESxGPUS: 'a100=1x8 t4=2x4 cpu=1' is one node with eight A100, two with four T4 "
     "each and one without GPU; or 'this-machine': the GPUs that nvidia-smi shows here"
 )
+
+
+def _default_config() -> str:
+    """The hub's configuration file: that of the working directory, in a pod of the Helm chart the mounted one."""
+    name, mounted = "jupyterhub_config.py", os.environ.get("GPUSPAWNER_VALUES")
+    return str(Path(mounted) / name) if mounted and not Path(name).exists() else name
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -73,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="also read the cluster: whether each profile is free, busy, needs a node, or is misconfigured there, and "
         "which GPU classes take parts of cards by accident (default: only the file is read)",
     )
-    check.add_argument("config", nargs="?", default="jupyterhub_config.py", help="(default: %(default)s)")
+    check.add_argument("config", nargs="?", default=_default_config(), help="(default: %(default)s)")
     _add_explain(commands)
     _add_smoke_test(commands)
     which, period = _which_ledger(), _period()
@@ -146,7 +154,7 @@ def _which_ledger() -> argparse.ArgumentParser:
     of = argparse.ArgumentParser(add_help=False)
     which = of.add_argument_group("which ledger")
     which.add_argument(
-        "--config", default="jupyterhub_config.py", help="the hub's configuration file (default: %(default)s)"
+        "--config", default=_default_config(), help="the hub's configuration file (default: %(default)s)"
     )
     which.add_argument("--url", help="a ledger_url instead of the configuration's; ps shows its password")
     which.add_argument("--hub", help="a hub_name, or '*' for all hubs (default: of the configuration; all with --url)")

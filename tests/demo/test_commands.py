@@ -52,6 +52,16 @@ def test_check_lists_what_a_sound_configuration_offers(config: Path, capsys: pyt
         assert word in said
 
 
+def test_in_a_pod_of_the_chart_the_mounted_configuration_is_meant(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GPUSPAWNER_VALUES", str(config.parent))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["check"]) == 0
+    assert f"{config}: no mistake." in capsys.readouterr().out
+
+
 def test_check_finds_no_mistake_in_the_demo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
