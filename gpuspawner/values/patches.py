@@ -11,7 +11,8 @@ _DIRECTIVE = "$patch"
 
 
 def join_patches(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """One patch for two: what ``then`` deletes or replaces is deleted or replaced, also of what is patched.
+    """One patch for two, of which ``first`` only adds: what ``then`` deletes or replaces is deleted or replaced, also of
+    what is patched.
 
     Merging ``then`` into ``first`` would lose its ``None`` and ``$patch``, which are about the patched object, too.
     """
@@ -37,6 +38,5 @@ def _join_lists(name: str, first: list[Any], then: list[Any]) -> list[Any]:
         return then
     found = {item[key]: item for item in first}
     for item in then:
-        old = found.get(item[key], {})
-        found[item[key]] = item if _DIRECTIVE in old else join_patches(old, item)
+        found[item[key]] = join_patches(found.get(item[key], {}), item)
     return list(found.values())

@@ -23,6 +23,7 @@ RELEASE = {
     "proxyApiUrl": "http://gpuspawner-proxy-api.jupyter:8001",
 }
 PASSWORD = "correct-horse-battery-staple-0123"
+NOT_IN_USE = "found settings of an authenticator that is not in use"
 
 Load = Callable[..., Config]
 
@@ -109,3 +110,229 @@ def test_a_mistake_is_told_with_its_path_in_the_values(load: Load, values: Any, 
 def test_a_snippet_that_fails_is_told_by_its_name_and_line(load: Load) -> None:
     secret = {"hub": {"extraConfig": {"mail": "import smtplib\nc.Hub.nosuch = boom\n"}}}
     assert mistakes(load, {}, secret) == ["hub.extraConfig.mail, line 2: NameError: name 'boom' is not defined"]
+
+
+# --- secrets
+
+
+def test_secrets_are_read_from_their_files_and_reach_the_traits_they_are_for(load: Load) -> None:
+    c = load(
+        {"hub": {"services": {"reports": {"url": "http://reports"}, "cull": {"api_token": "its-own"}}}},
+        cookie_secret="ab" * 32 + "\n",
+        crypt_keys=f"{'cd' * 32}\nq83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=\n",
+        **{"service-token.reports": "generated", "service-token.cull": "generated, too"},
+    )
+    assert c.JupyterHub.cookie_secret == b"\xab" * 32
+    assert [len(key) for key in c.CryptKeeper["keys"]] == [32, 32]
+    assert c.JupyterHub.services == [
+        {"name": "cull", "api_token": "its-own"},
+        {"name": "reports", "url": "http://reports", "api_token": "generated"},
+    ]
+
+
+def test_secrets_that_are_no_good_are_told_without_being_shown(load: Load) -> None:
+    told = mistakes(load, {}, cookie_secret="too-short", crypt_keys="cd" * 32 + "\nnonsense")
+    assert told == [
+        "cookie-secret: found 9 characters, allowed: 64 hexadecimal digits or more",
+        "crypt-keys, line 2: found 8 characters, allowed: 32 bytes as 64 hexadecimal digits or as base64",
+    ]
+
+
+def test_a_database_of_ones_own_is_the_hubs_and_the_ledgers(load: Load) -> None:
+    c = load({}, database_url="postgresql://hub:secret@db/hub")
+    assert c.JupyterHub.db_url == "postgresql+psycopg://hub:secret@db/hub"
+    assert section_of(c)["ledger_url"] == "postgresql://hub:secret@db/hub"
+
+
+def test_without_a_database_both_are_files_in_the_hubs_working_directory(load: Load) -> None:
+    c = load({})
+    assert c.JupyterHub.db_url == "sqlite:///jupyterhub.sqlite"
+    assert "ledger_url" not in section_of(c)
+
+
+@pytest.mark.parametrize(("url", "found"), [("mysql://hub:secret@db/hub", "'mysql'"), ("secret", "'no URL'")])
+def test_a_database_that_the_ledger_cannot_use_is_told_without_its_password(load: Load, url: str, found: str) -> None:
+    told = mistakes(load, {}, database_url=url)
+    assert told == [f"database-url: found {found}, allowed: postgresql://USER:PASSWORD@HOST/DATABASE"]
+
+
+def test_a_secret_part_of_a_trait_is_joined_with_the_rest_of_it(load: Load) -> None:
+    values = {"JupyterHub": {"template_vars": {"title": "Hub"}}}
+    secret = {"JupyterHub": {"template_vars": {"key": "secret"}}, "GPUSpawner": {"ledger_url": "sqlite:///l.sqlite"}}
+    c = load({"hub": {"config": values}}, {"hub": {"secretConfig": secret}})
+    assert c.JupyterHub.template_vars["title"] == "Hub"
+    assert c.JupyterHub.template_vars["key"] == "secret"
+    assert section_of(c)["ledger_url"] == "sqlite:///l.sqlite"
+
+
+def test_a_value_of_secret_config_that_is_no_good_is_not_shown(load: Load) -> None:
+    told = mistakes(load, {}, {"hub": {"secretConfig": {"JupyterHub": {"port": "canary"}}}})
+    assert told == ["hub.secretConfig.JupyterHub.port: found a value of type str, allowed: an int"]
+
+
+# --- logins
+
+
+@pytest.mark.parametrize(
+    ("named", "kind"),
+    [
+        ("generic-oauth", "GenericOAuthenticator"),
+        ("ldap", "LDAPAuthenticator"),
+        ("ltiauthenticator.lti13.auth.LTI13Authenticator", "LTI13Authenticator"),
+        ("trusted-header", "TrustedHeaderAuthenticator"),
+    ],
+)
+def test_any_login_is_a_name_in_the_values_and_becomes_workspaces(load: Load, named: str, kind: str) -> None:
+    c = load({"login": {"authenticator": named, "administrators": ["ada"]}}, admin_password=PASSWORD)
+    assert c.JupyterHub.authenticator_class.__name__ == kind
+    assert issubclass(c.JupyterHub.authenticator_class, WorkspaceAuthenticator)
+    assert c.Authenticator == {"admin_users": ["ada"], "allowed_users": ["ada"]}
+    assert "SharedPasswordAuthenticator" not in c
+
+
+def test_a_login_named_as_zero_to_jupyterhub_does_or_by_a_snippet_becomes_workspaces_too(load: Load) -> None:
+    c = load({"hub": {"config": {"JupyterHub": {"authenticator_class": "pam"}}}})
+    assert issubclass(c.JupyterHub.authenticator_class, WorkspaceAuthenticator)
+    assert "SharedPasswordAuthenticator" not in c
+    own = "from jupyterhub.auth import DummyAuthenticator\nclass Mine(DummyAuthenticator): pass\n"
+    c = load({}, {"hub": {"extraConfig": {"login": own + "c.JupyterHub.authenticator_class = Mine"}}})
+    assert c.JupyterHub.authenticator_class.__name__ == "Mine"
+    assert issubclass(c.JupyterHub.authenticator_class, WorkspaceAuthenticator)
+
+
+def test_administrators_named_by_a_trait_win_over_the_generated_one(load: Load) -> None:
+    c = load({"hub": {"config": {"Authenticator": {"admin_users": ["grace"]}}}}, admin_password=PASSWORD)
+    assert c.Authenticator.admin_users == ["grace"]
+
+
+# --- what is put together
+
+
+def test_services_and_roles_of_the_chart_are_added_to_those_of_the_configuration(load: Load) -> None:
+    hub = {
+        "config": {"JupyterHub": {"services": [{"name": "a"}], "load_roles": [{"name": "b", "scopes": ["self"]}]}},
+        "services": {"a": {"url": "http://lost"}, "c": {}},
+        "loadRoles": {"d": {"services": ["c"], "scopes": ["read:users"]}},
+    }
+    c = load({"hub": hub})
+    assert c.JupyterHub.services == [{"name": "a"}, {"name": "c"}]
+    assert [role["name"] for role in c.JupyterHub.load_roles] == ["b", "d"]
+
+
+def test_patches_of_the_chart_lie_below_the_users_also_below_a_snippets(load: Load) -> None:
+    release = {**RELEASE, "podTemplates": [_env("HTTP_PROXY", "http://proxy"), {"spec": {"schedulerName": "packed"}}]}
+    user = {"pod_template": {"spec": {"schedulerName": "own"}}}
+    snippet = "c.GPUSpawner.pod_template = {'spec': {'nodeSelector': {'pool': 'gpu'}}}"
+    c = load({"release": release, "gpuspawner": user})
+    assert section_of(c)["pod_template"]["spec"] == {
+        "schedulerName": "own",
+        "containers": [{"name": "notebook", "env": [{"name": "HTTP_PROXY", "value": "http://proxy"}]}],
+    }
+    c = load({"release": release, "gpuspawner": user}, {"hub": {"extraConfig": {"pods": snippet}}})
+    assert section_of(c)["pod_template"]["spec"]["nodeSelector"] == {"pool": "gpu"}
+    assert section_of(c)["pod_template"]["spec"]["schedulerName"] == "packed"
+
+
+def test_images_of_servers_are_pulled_with_the_charts_secrets_unless_others_are_named(load: Load) -> None:
+    release = {**RELEASE, "imagePullSecrets": ["registry"]}
+    assert section_of(load({"release": release}))["image_pull_secrets"] == ["registry"]
+    own = {"image_pull_secrets": ["mine"]}
+    assert section_of(load({"release": release, "gpuspawner": own}))["image_pull_secrets"] == ["mine"]
+
+
+def test_what_is_said_before_the_values_are_loaded_stays_where_they_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "values.json").write_text(json.dumps({"hub": {"config": {"JupyterHub": {"port": 1}}}}))
+    c = Config()
+    c.JupyterHub.log_level, c.JupyterHub.port = "DEBUG", 2
+    load_values(c, tmp_path)
+    assert (c.JupyterHub.log_level, c.JupyterHub.port) == ("DEBUG", 1)
+
+
+def test_the_environment_says_where_the_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "values.json").write_text(json.dumps({"release": RELEASE}))
+    monkeypatch.setenv("GPUSPAWNER_VALUES", str(tmp_path))
+    c = Config()
+    load_values(c)
+    assert section_of(c)["hub_name"] == "gpuspawner"
+
+
+# --- mistakes
+
+
+def test_no_files_is_told_with_where_they_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no values\.json\. The chart mounts it; elsewhere"):
+        load_values(Config(), tmp_path)
+    with pytest.raises(ConfigurationError, match=r"nowhere: .*No such file"):
+        load_values(Config(), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "values.json, line 1: Expecting property name enclosed in double quotes, allowed: JSON"),
+        ("[]", "values.json: found a list, allowed: a mapping"),
+        ('{"hubs": {}}', "hubs: unknown key; did you mean 'hub'?"),
+        ('{"hub": {"config": {"JupyterHub": 1}}}', "hub.config.JupyterHub: found 1, allowed: a mapping"),
+        ('{"hub": {"extraConfig": {"a": 1}}}', "hub.extraConfig.a: found 1, allowed: text"),
+        ('{"release": {}}', "release.name: missing; it is required"),
+    ],
+)
+def test_files_that_are_no_values_are_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "values.json").write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        load_values(Config(), tmp_path)
+    assert raised.value.problems[0] == told
+
+
+def test_all_mistakes_are_told_at_once(load: Load) -> None:
+    hub = {"config": {"JupyterHub": {"nosuch": 1}, "Spawner": {"start_timeout": "soon"}}}
+    assert mistakes(load, {"hub": hub, "gpuspawner": {"timezone": "Mars"}}) == [
+        "hub.config.JupyterHub.nosuch: unknown key",
+        "hub.config.Spawner.start_timeout: found 'soon', allowed: an int",
+        "gpuspawner.timezone: found 'Mars', allowed: an IANA time zone such as America/Los_Angeles",
+    ]
+
+
+def test_a_trait_of_the_spawner_is_said_in_one_place(load: Load) -> None:
+    values = {"gpuspawner": {"timezone": "UTC"}, "hub": {"config": {"GPUSpawner": {"timezone": "UTC"}}}}
+    assert mistakes(load, values) == [
+        "hub.config.GPUSpawner.timezone: gpuspawner.timezone says it, too; keep one of them"
+    ]
+
+
+def test_a_mistake_in_a_trait_is_told_where_it_is_said(load: Load) -> None:
+    said = {"GPUSpawner": {"timezone": "Mars"}}
+    assert mistakes(load, {"hub": {"config": said}})[0].startswith("hub.config.GPUSpawner.timezone: found 'Mars'")
+    snippet = {"hub": {"extraConfig": {"zone": "c.GPUSpawner.namespace = 'No Name'"}}}
+    assert mistakes(load, {}, snippet)[0].startswith("c.GPUSpawner.namespace: found 'No Name'")
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ("JupterHub", "no class of this hub is called 'JupterHub'; did you mean 'JupyterHub'?"),
+        ("GitHubOAuthenticator", f"{NOT_IN_USE}; set login.authenticator to 'github', or take them out"),
+    ],
+)
+def test_a_section_that_nobody_reads_is_told(load: Load, section: str, told: str) -> None:
+    assert mistakes(load, {"hub": {"config": {section: {"a": 1}}}}) == [f"hub.config.{section}: {told}"]
+
+
+def test_a_section_that_a_snippet_may_read_is_passed_over(load: Load) -> None:
+    hub = {"config": {"RegistrarExport": {"url": "https://registrar.example.edu"}}}
+    assert load({"hub": hub}).RegistrarExport.url == "https://registrar.example.edu"
+
+
+@pytest.mark.parametrize("snippet", ["c.JupyterHub.port = ", "1 / 0", "import nosuch", "raise SystemError('x')"])
+def test_a_snippet_that_cannot_be_run_stops_the_hub_with_its_name(load: Load, snippet: str) -> None:
+    [told] = mistakes(load, {}, {"hub": {"extraConfig": {"a": "ok = 1\n" + snippet}}})
+    assert told.startswith("hub.extraConfig.a, line 2: ")
+
+
+def test_snippets_share_what_they_define(load: Load) -> None:
+    snippets = {"1": "def title(): return 'Hub'", "2": "c.JupyterHub.template_vars = {'title': title()}"}
+    assert load({}, {"hub": {"extraConfig": snippets}}).JupyterHub.template_vars["title"] == "Hub"
+
+
+def _env(name: str, value: str) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "notebook", "env": [{"name": name, "value": value}]}]}}
