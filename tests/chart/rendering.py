@@ -56,12 +56,19 @@ class Manifests:
         }
 
 
-def render(values: Mapping[str, Any] | None = None, name: str = "gpuspawner", namespace: str = "jupyter") -> Manifests:
+def render(
+    values: Mapping[str, Any] | None = None,
+    name: str = "gpuspawner",
+    namespace: str = "jupyter",
+    *,
+    upgrade: bool = False,
+    chart: Path = CHART,
+) -> Manifests:
     """Render the chart offline, where `lookup` finds nothing; the same arguments are rendered once.
 
     Raises ``HelmRenderError`` (a template's ``fail``) or ``HelmValuesError`` (the schema).
     """
-    return _render(json.dumps(values or {}, sort_keys=True), name, namespace)
+    return _render(json.dumps(values or {}, sort_keys=True), name, namespace, upgrade, chart)
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,14 +87,16 @@ def decoded(secret: Manifest) -> dict[str, str]:
 
 
 @cache
-def _chart() -> Chart:
-    return Chart.load(CHART)
+def _chart(folder: Path) -> Chart:
+    return Chart.load(folder)
 
 
 @cache
-def _render(values: str, name: str, namespace: str) -> Manifests:
+def _render(values: str, name: str, namespace: str, upgrade: bool, chart: Path) -> Manifests:
     try:
-        files = _chart().render(json.loads(values), name=name, namespace=namespace)
+        files = _chart(chart).render(
+            json.loads(values), name=name, namespace=namespace, is_install=not upgrade, is_upgrade=upgrade
+        )
     except HelmValuesError as error:
         error.add_note("Where values.yaml has a new value, its schema is made by: python tools/values_schema.py")
         raise

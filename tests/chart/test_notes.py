@@ -91,6 +91,13 @@ def test_what_is_for_a_first_look_only_is_warned_of() -> None:
     assert "NetworkPolicies are off in part" in notes(OWN, {"singleuser": {"networkPolicy": {"enabled": False}}})
 
 
+def test_an_upgrade_that_cannot_find_the_secrets_says_that_they_are_made_anew() -> None:
+    warning = "WARNING: the Secret gpuspawner-secrets was not found"
+    assert warning in render(upgrade=True).notes
+    assert warning not in render({"hub": {"existingSecret": "of-the-vault"}}, upgrade=True).notes
+    assert warning not in notes()
+
+
 def test_no_secret_is_in_the_notes() -> None:
     manifests = render()
     [secret] = [item for item in manifests.all("Secret") if item["metadata"]["name"].endswith("-secrets")]
