@@ -6,6 +6,7 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
+from helm_python import Chart, package
 from rendering import CHART, decoded, render
 from traitlets.config import Config
 
@@ -54,3 +55,13 @@ def test_every_key_of_the_readme_is_one_of_the_values() -> None:
     for path in re.findall(r"`((?:hub|proxy|login|ingress|singleuser)\.\w+)`", README):
         section, key = path.split(".")
         assert key in values[section], path
+
+
+def test_the_packaged_chart_is_the_whole_chart(tmp_path: Path) -> None:
+    """.helmignore leaves out nothing that a template reads."""
+    values = {"hub": {"existingSecret": "own"}, "zone": "restricted", "restrictedZone": {"downloads": False}}
+    made = [
+        Chart.load(path).render(values, name="a", namespace="b")
+        for path in (CHART, Path(package(CHART, destination=tmp_path)))
+    ]
+    assert made[0] == made[1]
