@@ -32,6 +32,7 @@ from gpuspawner.local.kubelet.logs import MAX_BYTES
 from gpuspawner.local.kubelet.memory import MemoryWatch
 from gpuspawner.local.kubelet.process import clean_environment, kill_marked
 from gpuspawner.local.kubelet.runtime import Backoff, Runtime
+from gpuspawner.local.kubelet.service_proxy import ServiceProxy
 from gpuspawner.local.nodes.description import LocalNode, parse_nodes, ready_condition
 from gpuspawner.local.nodes.dra import device_classes
 from gpuspawner.local.nodes.machine import machine_node
@@ -119,6 +120,7 @@ class Engine:
         self._kubelet: Kubelet | None = None
         self._scheduler = Scheduler(self.store)
         self._controllers = ControllerManager(self.store, job_backoff=self._backoff.initial)
+        self._services = ServiceProxy(self.store)
         self._claims = ClaimFolders(self.store, self.data_dir)
 
     @property
@@ -184,6 +186,7 @@ class Engine:
         self._scheduler.start()
         self._kubelet.start()
         self._controllers.start()
+        self._services.start()
         self.store.subscribe(self._on_change)
         self._save()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -205,6 +208,7 @@ class Engine:
     async def stop(self) -> None:
         """Stop everything: no process and no port is left. What is to be kept has been saved."""
         self._controllers.stop()
+        await self._services.stop()
         self._scheduler.stop()
         if self._kubelet:
             await self._kubelet.stop(self._stop_grace)

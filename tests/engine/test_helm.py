@@ -43,7 +43,7 @@ async def test_helm_installs_upgrades_rolls_back_and_uninstalls(tmp_path: Path) 
     async with helm_on_engine(tmp_path) as helm:
         lab, config = helm.lab, helm.config
         assert (await helm(config.install, CHART, "one", {}, wait=WAIT))["status"] == "deployed"
-        (first,) = pods(lab)
+        assert len(pods(lab)) == 1
         assert lab.store.get("jobs.batch", "demo", "one-before")["status"]["succeeded"] == 1
         await helm(config.upgrade, CHART, "one", {"text": "changed", "replicas": 2}, wait=WAIT)
         assert text(lab) == "changed"
@@ -61,7 +61,7 @@ async def test_helm_installs_upgrades_rolls_back_and_uninstalls(tmp_path: Path) 
 async def test_an_upgrade_that_cannot_start_fails_and_is_undone(tmp_path: Path) -> None:
     async with helm_on_engine(tmp_path) as helm:
         await helm(helm.config.install, CHART, "one", {}, wait=WAIT)
-        with pytest.raises(HelmError, match="immutable|Invalid|invalid"):
+        with pytest.raises(HelmError, match="must be greater than or equal to 0"):
             await helm(helm.config.upgrade, CHART, "one", {"replicas": -1}, wait=WAIT, rollback_on_failure=True)
         assert helm.lab.store.get("deployments.apps", "demo", "one")["spec"]["replicas"] == 1
         assert len(pods(helm.lab)) == 1

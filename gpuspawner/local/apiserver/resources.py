@@ -104,6 +104,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", has_generation=True),
     Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",), storage="events"),
+    _custom("gateway.networking.k8s.io", "gateways", "Gateway", "gtw"),
     _custom("gateway.networking.k8s.io", "httproutes", "HTTPRoute"),
     _custom("monitoring.coreos.com", "prometheusrules", "PrometheusRule", "promrule"),
     _custom("monitoring.coreos.com", "servicemonitors", "ServiceMonitor", "smon"),

@@ -10,6 +10,7 @@ from gpuspawner.local.kubelet.devices import device_env
 from gpuspawner.local.kubelet.env import ConfigError, Lookup, expand, resolve_env
 from gpuspawner.local.kubelet.identity import TOKEN_PATH, write_kubeconfig
 from gpuspawner.local.kubelet.rewrite import Rewriter
+from gpuspawner.local.kubelet.service_names import ServiceNames, service_variables
 from gpuspawner.local.kubelet.volumes import mount_points
 from gpuspawner.local.nodes.description import Device
 
@@ -58,6 +59,8 @@ class PodPlace:
     """(type, reason, message, field path)"""
     api_url: Callable[[], str]
     """Where its containers reach the API."""
+    names: ServiceNames
+    """What the names of Services are here."""
     folders: dict[str, Path] = field(default_factory=dict)
     """By volume name."""
     devices: dict[str, dict[str, list[Device]]] = field(default_factory=dict)
@@ -100,11 +103,12 @@ def prepare_launch(container: Object, pod: Object, place: PodPlace, image_comman
     termination_file.parent.mkdir(parents=True, exist_ok=True)
     termination_file.write_bytes(b"")
     files = {container.get("terminationMessagePath") or _TERMINATION_LOG: termination_file}
-    rewriter = Rewriter(points | files, place.address)
+    rewriter = Rewriter(points | files, place.address, place.names.resolve)
     given = device_env(place.devices.get(container["name"], {}))
     hidden_only = given == {"CUDA_VISIBLE_DEVICES": ""}
     own = rewriter.environment(variables)
     env = {**place.environment, "HOME": str(home), "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"]}
+    env |= service_variables(place.api_url()) | place.names.variables(pod)
     if TOKEN_PATH in points:
         env["KUBECONFIG"] = str(write_kubeconfig(points[TOKEN_PATH], place.root, place.api_url()))
     env |= (given | own) if hidden_only else (own | given)

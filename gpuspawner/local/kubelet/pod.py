@@ -15,6 +15,7 @@ from gpuspawner.local.kubelet.devices import DeviceManager, DevicesUnavailable, 
 from gpuspawner.local.kubelet.launch import PodPlace
 from gpuspawner.local.kubelet.pod_status import conditions, phase
 from gpuspawner.local.kubelet.runtime import Runtime
+from gpuspawner.local.kubelet.service_names import ServiceNames
 from gpuspawner.local.kubelet.volumes import VolumeError, prepare_volumes, remove_volumes
 
 __all__ = ["HOST_ADDRESS", "PodWorker"]
@@ -59,8 +60,16 @@ class PodWorker:
         self._node, self._store, self._runtime, self._devices = node, store, runtime, devices
         self._data_dir, self._released = data_dir, released
         self._config_changed = config_changed
+        self._names = ServiceNames(store)
         self.place = PodPlace(
-            data_dir / "pods" / self.uid, address, node, self._lookup, runtime.environment, self._event, runtime.api_url
+            data_dir / "pods" / self.uid,
+            address,
+            node,
+            self._lookup,
+            runtime.environment,
+            self._event,
+            runtime.api_url,
+            self._names,
         )
         self._logs = data_dir / "logs" / f"{self.namespace}_{self.name}_{self.uid}"
         self.pod.setdefault("status", {}).update(hostIP=HOST_ADDRESS, podIP=address)
@@ -276,7 +285,8 @@ class PodWorker:
         record_event(self._store, self.pod, type_, reason, message, "kubelet", host=node, field_path=field_path)
 
     def _lookup(self, resource: str, name: str) -> Object | None:
-        return self._store.find(resource, self.namespace, name)
+        found = self._store.find(resource, self.namespace, name)
+        return self._names.in_config(found) if found is not None and resource in ("configmaps", "secrets") else found
 
     def _container(self, spec: Object, *, init: bool = False) -> Container:
         return Container(

@@ -1,7 +1,7 @@
 """Paths and addresses of a pod in the terms of this machine: a pod here has no file system or network of its own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,17 +27,22 @@ class Rewriter:
     address
         The pod's address: what the pod would listen on everywhere, it listens on here only, so that two pods can
         both have port 8888.
+    resolve
+        Replaces names of Services in a text.
     """
 
-    def __init__(self, folders: Mapping[str, Path], address: str) -> None:
+    def __init__(
+        self, folders: Mapping[str, Path], address: str, resolve: Callable[[str], str] = lambda text: text
+    ) -> None:
+        self._resolve = resolve
         self._folders = {mount.rstrip("/"): str(folder) for mount, folder in folders.items() if mount.strip("/")}
         self._address = address
         paths = "|".join(re.escape(mount) for mount in sorted(self._folders, key=len, reverse=True))
         self._path = re.compile(f"{_BEFORE}({paths}){_AFTER}") if paths else None
 
     def text(self, value: str) -> str:
-        """One value with mount paths replaced by their folders and wildcard addresses by the pod's."""
-        return _ANY_ADDRESS.sub(self._address, self.path(value))
+        """One value with mount paths, wildcard addresses and names of Services replaced by what they are here."""
+        return self._resolve(_ANY_ADDRESS.sub(self._address, self.path(value)))
 
     def path(self, value: str) -> str:
         """One value with mount paths replaced by their folders."""
