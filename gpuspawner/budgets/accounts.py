@@ -183,7 +183,7 @@ class Accounts:
         entry = self._open.get(session_id)
         if entry is not None:
             for book in self._books_of(entry.session, entry.day):
-                book.held[entry.day or date.min] += held - entry.held
+                book.hold(entry.day or date.min, entry.session.opened, held - entry.held)
             entry.held = held
             self._accrued.clear()
 
@@ -327,7 +327,7 @@ class Accounts:
     def _spend(self, session: Charged, day: date | None, charged: int) -> None:
         self._settled.add(session.id)
         for book in self._books_of(session, day):
-            book.spent[day or date.min] += charged
+            book.spend(day or date.min, session.opened, charged)
 
     def _books_of(self, session: Charged, day: date | None) -> Iterator[Book]:
         if day is None:

@@ -1,7 +1,7 @@
 """How an account got where it is: period by period what was carried in, taken of its own, and of grants. Pure."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
@@ -44,6 +44,18 @@ class Book:
 
     spent: dict[date, int] = field(default_factory=lambda: defaultdict(int))
     held: dict[date, int] = field(default_factory=lambda: defaultdict(int))
+    opened: dict[date, dict[datetime, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    """Both together, by when the sessions were opened."""
+
+    def spend(self, day: date, opened: datetime, amount: int) -> None:
+        """A session that was opened then has cost so much."""
+        self.spent[day] += amount
+        self.opened[day][opened] += amount
+
+    def hold(self, day: date, opened: datetime, amount: int) -> None:
+        """So much more is held for a session that was opened then; less where it is negative."""
+        self.held[day] += amount
+        self.opened[day][opened] += amount
 
     def days(self) -> set[date]:
         """The days on which anything was opened."""
@@ -85,7 +97,7 @@ def history_of(
 
     Each takes of its own first, which is the ``allowance`` and up to ``cap`` of what the one before has left, ``begin``
     being the first that passes anything on; and then of the grants that last in it, those that end first before the
-    others. Grants are spent once over all periods.
+    others. Grants are spent once over all periods, and pay for what was opened before they ended.
     """
     history = History(day, begin, {grant.id: grant.units for grant in grants})
     in_order = sorted(grants, key=lambda grant: (end_of(grant), grant.id))
@@ -103,17 +115,38 @@ def history_of(
         base, used = max(0, allowance + carried - before), book.used(one)
         own = min(used, base)
         over = used - own
-        for grant in in_order if over else ():
-            if lasts(grant, budget, one, timezone):
-                taken = min(over, history.grants[grant.id])
-                history.grants[grant.id] -= taken
-                over -= taken
+        lasting = [grant for grant in in_order if lasts(grant, budget, one, timezone)] if over else []
+        for opened, amount in _beyond(own, book.opened[one], lasting) if lasting else ():
+            for grant in lasting:
+                if end_of(grant) > opened:
+                    taken = min(amount, history.grants[grant.id])
+                    history.grants[grant.id] -= taken
+                    amount -= taken
+                    over -= taken
         history.carried[one], history.own[one], history.taken[one] = carried, own, used - own - over
         carried = min(cap, base - own)
         if rolling:
             recent.append(one)
             before += own
     return history
+
+
+def _beyond(own: int, opened: Mapping[datetime, int], grants: Sequence[Given]) -> Iterator[tuple[datetime, int]]:
+    """What a period used beyond its own, in the order of time, split where one of the grants ends."""
+    ends, index, beyond = [end_of(grant) for grant in grants], 0, 0
+    last = datetime.min.replace(tzinfo=UTC)
+    for at in sorted(opened):
+        while index < len(ends) and ends[index] <= at:
+            index += 1
+            if beyond:
+                yield last, beyond
+                beyond = 0
+        paid = min(own, opened[at])
+        own -= paid
+        beyond += opened[at] - paid
+        last = at
+    if beyond:
+        yield last, beyond
 
 
 def end_of(grant: Given) -> datetime:

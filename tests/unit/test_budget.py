@@ -251,6 +251,18 @@ def test_of_two_grants_the_one_that_ends_first_is_spent_first() -> None:
     assert left(accounts, WEDNESDAY + WEEK) == 15
 
 
+def test_a_grant_that_has_ended_pays_for_nothing_that_is_opened_later_in_its_period() -> None:
+    day = timedelta(days=1)
+    ending, lasting = Gift("ending", 3 * MICRO, until=WEDNESDAY + day), Gift("lasting", 5 * MICRO)
+    accounts = opened(Launch("a", 11), grants=(ending, lasting), per_member=10)
+    assert left(accounts) == 7
+    assert left(accounts, WEDNESDAY + day) == 5
+    accounts.hold(Launch("b", 5, WEDNESDAY + day))
+    assert left(accounts, WEDNESDAY + day) == 0
+    accounts.settle("a", 4 * MICRO)
+    assert left(accounts, WEDNESDAY + day) == 6
+
+
 def test_a_grant_that_is_revoked_ends_and_what_was_spent_of_it_stays_paid() -> None:
     gift = Gift("g", 5 * MICRO)
     accounts = opened(Launch("a", 12), grants=(gift,), per_member=10)
