@@ -11,8 +11,8 @@ _DIRECTIVE = "$patch"
 
 
 def join_patches(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """One patch for two, of which ``first`` only adds: what ``then`` deletes or replaces is deleted or replaced, also of
-    what is patched.
+    """One patch for two, of which ``first`` only adds: what ``then`` deletes or replaces is deleted or replaced in the
+    patched object, too.
 
     Merging ``then`` into ``first`` would lose its ``None`` and ``$patch``, which are about the patched object, too.
     """

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,14 +21,17 @@ PATIENCE = 90
 
 
 class HubProcess:
-    """Runs while the ``async with`` block does. ``url`` is the hub's for people, up to ``/hub``."""
+    """Runs while the ``async with`` block does. ``url`` is that of the release for people, ``others`` are Secrets that
+    are there already, ``environment`` is added to that of the pod."""
 
-    def __init__(self, rendered: Manifests, folder: Path, url: str, **environment: str) -> None:
+    def __init__(
+        self, rendered: Manifests, folder: Path, url: str, others: Sequence[dict[str, Any]] = (), **environment: str
+    ) -> None:
         [container] = rendered.pods()["Deployment/gpuspawner-hub"]["spec"]["containers"]
         self.url = URL(url) / "hub"
         self.people: list[Person] = []
         self.said = ""
-        self.files = mount(rendered, "Deployment/gpuspawner-hub", "config", folder / "mounted")
+        self.files = mount(rendered, "Deployment/gpuspawner-hub", "config", folder / "mounted", others)
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
         self._command = [sys.executable, "-m", *(self._here(word) for word in container["args"])]
