@@ -211,7 +211,13 @@ def _checked(written: Mapping[str, Any]) -> Values:
     try:
         return Values.model_validate(written)
     except ValidationError as error:
-        raise ConfigurationError([one.removeprefix(".") for one in problems_of("", error, Values)]) from None
+        raise ConfigurationError([_told(one.removeprefix(".")) for one in problems_of("", error, Values)]) from None
+
+
+def _told(problem: str) -> str:
+    """Nobody writes ``release`` by hand."""
+    newer = problem.startswith("release.") and "unknown key" in problem
+    return f"{problem.partition(';')[0]}; the chart is newer than the image of the hub" if newer else problem
 
 
 def _mapping(text: str, name: str) -> dict[str, Any]:

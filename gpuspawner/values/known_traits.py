@@ -71,6 +71,11 @@ def _unread(place: str, section: str, known: set[str]) -> Iterator[str]:
             f"{place}: found settings of an authenticator that is not in use; set login.authenticator to "
             f"{installed[section]!r}, or take them out"
         )
+    elif section == "KubeSpawner":
+        yield (
+            f"{place}: servers are gpuspawner's here, which reads the section gpuspawner; "
+            "'gpuspawner check --from-kubespawner VALUES.yaml' translates it"
+        )
     elif (close := closest(section, known)) is not None:
         yield f"{place}: no class of this hub is called {section!r}; did you mean {close!r}?"
 

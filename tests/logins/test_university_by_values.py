@@ -1,4 +1,4 @@
-"""The values of docs/install.md on a real hub, as GitOps installs it: OpenID Connect, secrets of one's own, PostgreSQL."""
+"""The values of docs/install.md on a real hub, as GitOps installs it: OpenID Connect, own secrets, PostgreSQL."""
 
 import base64
 import re

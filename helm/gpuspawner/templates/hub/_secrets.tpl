@@ -46,3 +46,15 @@ Of a Secret of the user's own it is that of its name.
 {{- $counted | toJson | sha256sum }}
 {{- end }}
 {{- end }}
+
+{{/*
+Changes when hub.secretConfig or hub.extraConfig do. Who reads pods must not be able to try passwords with it: the
+cookie secret, where the chart makes it, goes into it.
+*/}}
+{{- define "gpuspawner.secretValuesChecksum" -}}
+{{- $salt := "" }}
+{{- if not .Values.hub.existingSecret }}
+{{- $salt = get (include "gpuspawner.generatedSecrets" . | fromJson) "cookie-secret" }}
+{{- end }}
+{{- printf "%s%s" $salt (include "gpuspawner.secretValues" .) | sha256sum }}
+{{- end }}
