@@ -21,6 +21,7 @@ from gpuspawner.storage import claim_manifest, home_claim
 __all__ = [
     "build_claim",
     "build_namespace",
+    "build_namespace_objects",
     "build_secret",
     "build_service",
     "dns_name",
@@ -158,3 +159,18 @@ def build_namespace(user: str, settings: Settings) -> dict[str, Any] | None:
             "annotations": {**expand(own.annotations, mine), USER: user},
         },
     }
+
+
+def build_namespace_objects(settings: Settings) -> list[dict[str, Any]]:
+    """What each namespace of a user has besides, with the labels of this hub's objects; they are the same for all."""
+    own = settings.user_namespaces
+    return [
+        {
+            **written,
+            "metadata": {
+                **written["metadata"],
+                "labels": {**(written["metadata"].get("labels") or {}), **common_labels(settings)},
+            },
+        }
+        for written in (own.objects if own is not None else ())
+    ]

@@ -8,12 +8,19 @@ from typing import Any
 
 from gpuspawner.cluster.client import ApiError, Client, UnreachableError
 from gpuspawner.cluster.failures import plain
-from gpuspawner.companions import build_claim, build_namespace, build_service, namespace_of
+from gpuspawner.companions import (
+    build_claim,
+    build_namespace,
+    build_namespace_objects,
+    build_service,
+    namespace_of,
+)
 from gpuspawner.config import Settings
 from gpuspawner.errors import ClusterError
 from gpuspawner.labels import HUB_LABEL, SERVER, STORAGE_COMPONENT, USER
 from gpuspawner.request import LaunchRequest
 from gpuspawner.server import Server
+from gpuspawner.settings import NAMESPACE_OBJECTS
 
 __all__ = ["ClaimMissingError", "ForeignObjectError", "Provision"]
 
@@ -165,6 +172,9 @@ class Provision:
             name = wanted["metadata"]["name"]
             if not self._is_of(await self._client.get("namespaces", None, name), user):
                 raise ForeignObjectError("namespaces", name) from None
+        for manifest in build_namespace_objects(self._settings):
+            _, resource = NAMESPACE_OBJECTS[manifest["kind"]]
+            await self._client.apply(resource, wanted["metadata"]["name"], manifest)
 
     def _is_of(self, namespace: Mapping[str, Any], user: str) -> bool:
         """Whether a namespace is for this user: a user may be called like a namespace of somebody else."""

@@ -25,6 +25,7 @@ __all__ = [
     "FALLBACK_AFTER",
     "KEYS",
     "LEDGER_URL",
+    "NAMESPACE_OBJECTS",
     "SECTION",
     "Connect",
     "DnsName",
@@ -41,6 +42,13 @@ LEDGER_URL = "sqlite:///gpuspawner.sqlite"
 FALLBACK_AFTER = 60
 """Seconds after which a launch moves to another class of its choice that has GPUs free."""
 
+NAMESPACE_OBJECTS = {
+    "ConfigMap": ("v1", "configmaps"),
+    "LimitRange": ("v1", "limitranges"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "ResourceQuota": ("v1", "resourcequotas"),
+}
+"""What a user's namespace may have besides: by kind, the apiVersion and the resource."""
 
 _Url = Annotated[str, Like("https?://.+", "a URL such as https://10.0.0.1:6443")]
 DnsName = Annotated[str, Like(".*[{]pod_name[}].*", "a host name with {pod_name}, such as {pod_name}.{namespace}.svc")]
@@ -66,6 +74,21 @@ def _namespace_template(template: str) -> str:
     return template
 
 
+def _namespace_object(manifest: dict[str, Any]) -> dict[str, Any]:
+    version, _ = NAMESPACE_OBJECTS.get(str(manifest.get("kind")), (None, None))
+    metadata = manifest.get("metadata")
+    if version is None or manifest.get("apiVersion") != version:
+        kinds = ", ".join(f"{kind} ({version})" for kind, (version, _) in NAMESPACE_OBJECTS.items())
+        raise ValueError(f"a manifest of {kinds}")
+    if not isinstance(metadata, dict) or not fullmatch(
+        "[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", str(metadata.get("name"))
+    ):
+        raise ValueError("a manifest with metadata.name, of a-z, 0-9, '-' and '.'")
+    if "namespace" in metadata:
+        raise ValueError("no metadata.namespace: it is made in the namespace of each user")
+    return manifest
+
+
 class UserNamespaces(Schema):
     """A namespace for each user, made at their first launch.
 
@@ -79,6 +102,12 @@ class UserNamespaces(Schema):
     labels: dict[str, str] = Field(default_factory=dict, description="Its labels; variables may stand in the values.")
     annotations: dict[str, str] = Field(
         default_factory=dict, description="Its annotations; variables may stand in the values."
+    )
+    objects: list[Annotated[dict[str, Any], AfterValidator(_namespace_object)]] = Field(
+        default_factory=list,
+        description="What each of these namespaces has before the first server in it: manifests of NetworkPolicy, "
+        "ResourceQuota, LimitRange and ConfigMap, each as it stands here. They are applied at a user's first launch "
+        "after the hub has started; one that is taken out here stays where it is.",
     )
     delete_with_user: bool = Field(
         default=False, description="Delete the namespace, and all that is in it, of a user who is deleted."

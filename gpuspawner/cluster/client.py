@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _GROUPS = {
     "deviceclasses": "/apis/resource.k8s.io/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
     "resourceclaims": "/apis/resource.k8s.io/v1",
     "resourceclaimtemplates": "/apis/resource.k8s.io/v1",
     "resourceslices": "/apis/resource.k8s.io/v1",
@@ -40,6 +41,7 @@ _GROUPS = {
 }
 _CORE = "/api/v1"
 _PATCH = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
 _RETRIES = 5
 _LONGEST_RETRY_AFTER = 30.0
 _CREDENTIALS_AGE = 10.0
@@ -147,6 +149,15 @@ class Client:
     ) -> Raw:
         """Change one object by a JSON merge patch, or by the kind of patch ``content_type`` names."""
         return await self._json("PATCH", _path(resource, namespace, name), body=patch, content_type=content_type)
+
+    async def apply(self, resource: str, namespace: str | None, manifest: Mapping[str, Any]) -> Raw:
+        """Make an object, or make one that is there what the manifest says, whoever has changed it: server-side apply.
+
+        What others have added to it stays. Needs the rights to patch and to create.
+        """
+        query = {"fieldManager": "gpuspawner", "force": "true", "fieldValidation": "Strict"}
+        path = _path(resource, namespace, manifest["metadata"]["name"])
+        return await self._json("PATCH", path, query, body=manifest, content_type=_APPLY)
 
     async def pod_log(
         self,

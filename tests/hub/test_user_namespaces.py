@@ -80,3 +80,48 @@ async def test_a_namespace_goes_with_its_user_where_the_hub_says_so(start_gpu_hu
         assert (await hub.api("DELETE", "users/ada")).status == 204
         left = {name for name in named(engine, "namespaces", None) if name.startswith("user-")}
         assert left == ({"user-ada", "user-bob"} if keep else {"user-bob"})
+
+
+POLICY = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "servers", "labels": {"team": "research"}},
+    "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+}
+
+
+async def test_a_namespace_has_its_policies_before_the_first_server_and_keeps_up_with_the_configuration(
+    start_gpu_hub: Any, engine: Engine
+) -> None:
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "notebook"}, "data": {"a": "{username}"}}
+    hub = await start_gpu_hub(user_namespaces={"objects": [POLICY, settings]})
+    await hub.login("ada", "x")
+    assert await launch(hub, "ada", {"profile": "cpu"}) == ""
+    made = engine.store.get("networkpolicies.networking.k8s.io", "user-ada", "servers")
+    assert made["spec"] == POLICY["spec"]
+    assert made["metadata"]["labels"] == {
+        "team": "research",
+        "app": "jupyterhub",
+        "app.kubernetes.io/managed-by": "gpuspawner",
+        "gpuspawner/hub": "jupyterhub",
+    }
+    [pod] = engine.store.list("pods", "user-ada")[0]
+    assert int(made["metadata"]["resourceVersion"]) < int(pod["metadata"]["resourceVersion"])
+    assert engine.store.get("configmaps", "user-ada", "notebook")["data"] == {"a": "{username}"}, "as it is written"
+
+    await stop(hub, "ada")
+    closed = {**POLICY, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
+    hub = await start_gpu_hub(user_namespaces={"objects": [closed, {**settings, "data": {"b": "2"}}]})
+    assert await launch(hub, "ada", {"profile": "cpu"}) == ""
+    assert engine.store.get("networkpolicies.networking.k8s.io", "user-ada", "servers")["spec"] == closed["spec"]
+    assert engine.store.get("configmaps", "user-ada", "notebook")["data"] == {"b": "2"}
+
+
+async def test_no_server_starts_in_a_namespace_that_cannot_have_its_policies(
+    start_gpu_hub: Any, engine: Engine
+) -> None:
+    wrong = {**POLICY, "spec": {"podSelector": {}, "policyTypes": ["Sideways"]}}
+    hub = await start_gpu_hub(user_namespaces={"objects": [wrong]})
+    await hub.login("ada", "x")
+    assert "Sideways" in await launch(hub, "ada", {"profile": "cpu"})
+    assert pods(engine) == []
