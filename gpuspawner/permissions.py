@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gpuspawner.catalog import uses_devices
-from gpuspawner.settings import Settings
+from gpuspawner.settings import NAMESPACE_OBJECTS, Settings
 
 __all__ = ["Permission", "permissions", "told"]
 
@@ -101,6 +101,10 @@ def _namespaces(settings: Settings) -> Iterator[Permission]:
     yield Permission("namespaces", "get", "nobody gets at a namespace that exists")
     if settings.user_namespaces is not None and settings.user_namespaces.delete_with_user:
         yield Permission("namespaces", "delete", "the namespace of a deleted user is left behind")
+    objects = settings.user_namespaces.objects if settings.user_namespaces is not None else ()
+    for kind in sorted({one["kind"] for one in objects}):
+        version, resource = NAMESPACE_OBJECTS[kind]
+        yield from _of(resource, ("create", "patch"), "no server starts", version.rpartition("/")[0])
 
 
 def _device_kinds() -> Iterator[Permission]:

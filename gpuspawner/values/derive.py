@@ -8,7 +8,7 @@ from gpuspawner.errors import ConfigurationError
 from gpuspawner.values.document import Secrets, Values
 from gpuspawner.values.patches import join_patches
 
-__all__ = ["FIRST_ADMINISTRATOR", "authenticator_of", "over", "paths", "pod_template", "sections"]
+__all__ = ["FIRST_ADMINISTRATOR", "authenticator_of", "namespace_objects", "over", "paths", "pod_template", "sections"]
 
 FIRST_ADMINISTRATOR = "admin"
 """Who logs in with the generated password where the values name no administrator."""
@@ -60,6 +60,19 @@ def pod_template(values: Values, theirs: Mapping[str, Any]) -> dict[str, Any]:
     for patch in (*(values.release.pod_templates if values.release else ()), theirs):
         joined = join_patches(joined, patch)
     return joined
+
+
+def namespace_objects(values: Values, theirs: Sequence[Any]) -> list[Any]:
+    """What the chart puts into each user's namespace, and ``theirs``, in place of the chart's of the same name."""
+    named = {_object_name(one) for one in theirs}
+    ours = values.release.namespace_objects if values.release else ()
+    return [*(one for one in ours if _object_name(one) not in named), *theirs]
+
+
+def _object_name(manifest: Any) -> tuple[Any, Any]:
+    if not isinstance(manifest, Mapping) or not isinstance(manifest.get("metadata"), Mapping):
+        return None, None
+    return manifest.get("kind"), manifest["metadata"].get("name")
 
 
 def paths(values: Values) -> dict[str, str]:

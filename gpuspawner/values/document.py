@@ -57,6 +57,11 @@ class Release(Schema):
         alias="podTemplates",
         description="Patches of every server's pod, merged in this order and below `gpuspawner.pod_template`.",
     )
+    namespace_objects: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        alias="namespaceObjects",
+        description="What each user's namespace has, before what `gpuspawner.user_namespaces.objects` says.",
+    )
 
 
 class HubLogin(Schema):

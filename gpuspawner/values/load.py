@@ -1,7 +1,7 @@
 """``load_values(c)``: the whole of a ``jupyterhub_config.py`` in a hub that the Helm chart has installed."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from re import escape, match
 from typing import Any
@@ -13,7 +13,7 @@ from gpuspawner.config import SECTION, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.hub import configure
 from gpuspawner.spawner import GPUSpawner
-from gpuspawner.values.derive import authenticator_of, paths, pod_template, sections
+from gpuspawner.values.derive import authenticator_of, namespace_objects, paths, pod_template, sections
 from gpuspawner.values.document import SECRET_VALUES, VALUES, Secrets, Values, parse_secrets, parse_values
 from gpuspawner.values.known_traits import problems_of_traits
 from gpuspawner.values.snippets import run_snippets
@@ -76,6 +76,9 @@ def apply_values(c: Config, values: Values, secrets: Secrets) -> None:
     theirs = section_of(c).get("pod_template", {})
     if isinstance(theirs, Mapping) and (joined := pod_template(values, theirs)):
         c.GPUSpawner.pod_template = joined
+    namespaces = section_of(c).get("user_namespaces")
+    if isinstance(namespaces, Mapping) and isinstance(objects := namespaces.get("objects", []), Sequence):
+        c.GPUSpawner.user_namespaces = {**namespaces, "objects": namespace_objects(values, objects)}
     try:
         configure(c)
     except ConfigurationError as error:

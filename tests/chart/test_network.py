@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from helm_python.errors import HelmRenderError
 from network_rules import Address, Network, Pod
-from rendered_servers import server_pod
+from rendered_servers import server_pod, settings_of
 from rendering import merged, render
+
+from gpuspawner.companions import build_namespace, build_namespace_objects
 
 OTHER_NAMESPACE = {"singleuser": {"namespace": "servers"}}
 PROXIED = {"zone": "restricted", "restrictedZone": {"httpProxy": {"url": "http://192.0.2.10:3128"}}}
 ISOLATED = {"zone": "restricted"}
 TLS = {"proxy": {"tls": {"existingSecret": "certificate"}}}
+OWN_NAMESPACES = {"gpuspawner": {"user_namespaces": {}}}
 PORT = {"hub": {"config": {"GPUSpawner": {"port": 9000}}}}
 
 METADATA = [
@@ -63,22 +66,40 @@ class Cast:
 
 
 def cast(values: Mapping[str, Any], name: str = "gpuspawner", namespace: str = "jupyter") -> Cast:
+    """A release with a server of Ada, and one of Grace."""
     manifests = render(values, name, namespace)
+    settings = settings_of(manifests)
     server = Pod.of(server_pod(manifests), "10.244.0.12")
+    other = Pod.of(server_pod(manifests, user="grace"), "10.244.0.13")
+    labels, policies = {}, manifests.all("NetworkPolicy")
+    if settings.user_namespaces is not None:
+        for user in ("ada", "grace"):
+            made = (build_namespace(user, settings) or {})["metadata"]
+            labels[made["name"]] = made["labels"]
+            for policy in build_namespace_objects(settings):
+                policies.append({**policy, "metadata": {**policy["metadata"], "namespace": made["name"]}})
     return Cast(
-        policies=tuple(manifests.all("NetworkPolicy")),
+        policies=tuple(policies),
         hub=Pod.of(manifests.one("Deployment", "hub"), "10.244.0.10"),
         proxy=Pod.of(manifests.one("Deployment", "proxy"), "10.244.0.11"),
         server=server,
-        other=replace(server, ip="10.244.0.13"),
-        labels={},
+        other=other,
+        labels=labels,
     )
 
 
 EVERYWHERE = pytest.mark.parametrize(
     "values",
-    [{}, OTHER_NAMESPACE, PROXIED, ISOLATED, {**PROXIED, **OTHER_NAMESPACE}, TLS],
-    ids=["open", "open, servers apart", "restricted", "restricted without proxy", "restricted, servers apart", "TLS"],
+    [
+        pytest.param({}, id="open"),
+        pytest.param(OTHER_NAMESPACE, id="open, servers apart"),
+        pytest.param(OWN_NAMESPACES, id="open, a namespace for each user"),
+        pytest.param(PROXIED, id="restricted"),
+        pytest.param(ISOLATED, id="restricted without proxy"),
+        pytest.param({**PROXIED, **OTHER_NAMESPACE}, id="restricted, servers apart"),
+        pytest.param({**PROXIED, **OWN_NAMESPACES}, id="restricted, a namespace for each user"),
+        pytest.param(TLS, id="TLS"),
+    ],
 )
 
 
@@ -211,8 +232,9 @@ def test_in_an_open_zone_servers_reach_the_internet_and_the_institution_as_the_v
     assert institution or it.cannot(it.server, NEIGHBOUR, 80)
 
 
-def test_in_a_restricted_zone_servers_reach_the_http_proxy_and_nothing_else_outside() -> None:
-    it = cast(PROXIED)
+@pytest.mark.parametrize("where", [{}, OTHER_NAMESPACE, OWN_NAMESPACES], ids=["one", "apart", "each"])
+def test_in_a_restricted_zone_servers_reach_the_http_proxy_and_nothing_else_outside(where: dict[str, Any]) -> None:
+    it = cast({**PROXIED, **where})
     assert it.can(it.server, HTTP_PROXY, 3128)
     for target in (INTERNET, INTERNET_6, INSTITUTION, INSTITUTION_6, LINK_LOCAL, NEIGHBOUR, STRANGER, it.other):
         for port in (22, 53, 80, 443, 3128, 8081, 8888):
@@ -278,6 +300,10 @@ def proxy(**settings: Any) -> dict[str, Any]:
         (proxy(url="proxy:3128"), "which is no URL of an HTTP proxy"),
         (proxy(existingSecret="proxy"), "restrictedZone.httpProxy.egress: missing"),
         (proxy(existingSecret="proxy", url="http://192.0.2.10:3128"), "Leave one of the two out"),
+        (
+            {**proxy(existingSecret="proxy", egress={"to": [SQUID]}), **OWN_NAMESPACES},
+            "no namespace that gpuspawner.user_namespaces makes has that Secret",
+        ),
         (proxy(egress={"ports": [{"port": 80}]}), "restrictedZone.httpProxy.egress: a rule without `to`"),
     ],
 )
@@ -352,6 +378,38 @@ def test_a_hub_that_is_named_otherwise_is_known_by_that_name() -> None:
     assert it.server.labels["gpuspawner/hub"] == "teaching"
     assert it.can(it.server, it.hub, 8081)
     assert it.cannot(it.server, INSTITUTION, 443)
+
+
+@pytest.mark.parametrize(
+    "values", [{"gpuspawner": {"user_namespaces": {}}}, {"hub": {"config": {"GPUSpawner": {"user_namespaces": {}}}}}]
+)
+def test_with_a_namespace_for_each_user_the_hub_makes_the_policy_in_each(values: dict[str, Any]) -> None:
+    manifests = render(values)
+    assert manifests.maybe("NetworkPolicy", "singleuser") is None
+    [policy] = build_namespace_objects(settings_of(manifests))
+    assert policy["spec"]["podSelector"]["matchLabels"]["gpuspawner/hub"] == "gpuspawner"
+    off = merged(values, {"singleuser": {"networkPolicy": {"enabled": False}}})
+    assert build_namespace_objects(settings_of(render(off))) == []
+
+
+def test_the_operators_own_policy_of_that_name_takes_its_place() -> None:
+    own = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "gpuspawner-singleuser"},
+        "spec": {"podSelector": {}},
+    }
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "gpuspawner-singleuser"}, "spec": {}}
+    for objects, left in (([own], 1), ([quota], 2)):
+        settings = settings_of(render({"gpuspawner": {"user_namespaces": {"objects": objects}}}))
+        assert len(build_namespace_objects(settings)) == left
+
+
+def test_servers_in_a_namespace_that_the_chart_does_not_know_are_refused() -> None:
+    for values in ({"gpuspawner": {"namespace": "lab"}}, {"hub": {"config": {"GPUSpawner": {"namespace": "lab"}}}}):
+        with pytest.raises(HelmRenderError, match="Say it as singleuser"):
+            render(values)
+    assert render({"gpuspawner": {"namespace": "lab"}, "singleuser": {"namespace": "lab"}})
 
 
 def test_each_policy_can_be_left_out() -> None:

@@ -13,6 +13,8 @@ from rendered_servers import server_pod, settings_of
 from rendering import merged, render
 from running_engine import Lab, running_engine
 
+from gpuspawner.companions import build_namespace_objects
+
 CA = "/etc/gpuspawner/ca/ca-bundle.crt"
 CA_VARIABLES = {
     "REQUESTS_CA_BUNDLE",
@@ -77,6 +79,19 @@ def test_the_bundle_stands_also_where_programs_look_that_read_no_variable() -> N
     [mount] = [one for one in notebook(pod)["volumeMounts"] if one["mountPath"] == system]
     assert mount["subPath"] == "ca-bundle.crt"
     assert mount["readOnly"]
+
+
+def test_with_a_namespace_for_each_user_each_has_the_settings_that_its_servers_mount() -> None:
+    manifests = render({**FULL, "gpuspawner": {"user_namespaces": {}}})
+    assert manifests.maybe("ConfigMap", "notebook") is None
+    made = {one["metadata"]["name"]: one for one in build_namespace_objects(settings_of(manifests))}
+    mounted = {
+        volume["configMap"]["name"]: [item["key"] for item in volume["configMap"]["items"]]
+        for volume in server_pod(manifests)["spec"]["volumes"]
+        if "configMap" in volume
+    }
+    assert set(mounted.pop("gpuspawner-notebook")) == set(made["gpuspawner-notebook"]["data"])
+    assert mounted == {"hospital-ca": ["bundle.pem"]}, "this one is the operator's to put there"
 
 
 def test_a_proxy_with_a_password_is_in_a_secret_and_in_no_manifest() -> None:

@@ -16,6 +16,7 @@ from gpuspawner.errors import ConfigurationError
 from gpuspawner.pod import build_pod, pod_name
 from gpuspawner.server import Server
 
+QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "servers"}, "spec": {}}
 HUB = small_hub(namespace="jhub", user_namespaces={})
 PEM = {"ssl.key": "KEY", "ssl.crt": "CERTIFICATE", "notebooks-ca_trust.crt": "AUTHORITIES"}
 
@@ -59,6 +60,14 @@ def test_the_labels_that_say_whose_it_is_cannot_be_configured_away() -> None:
         ({"user_namespaces": {"name": "-{username}"}}, "with {username}"),
         ({"user_namespaces": {"label": {}}}, "did you mean 'labels'?"),
         ({"user_namespaces": "yes"}, "allowed: a mapping"),
+        ({"user_namespaces": {"objects": [{"kind": "Secret"}]}}, "allowed: a manifest of ConfigMap (v1), LimitRange"),
+        ({"user_namespaces": {"objects": [{**QUOTA, "apiVersion": "v2"}]}}, "ResourceQuota (v1)"),
+        ({"user_namespaces": {"objects": [{**QUOTA, "metadata": {}}]}}, "allowed: a manifest with metadata.name"),
+        ({"user_namespaces": {"objects": [{**QUOTA, "metadata": {"name": "../../pods"}}]}}, "with metadata.name"),
+        (
+            {"user_namespaces": {"objects": [{**QUOTA, "metadata": {"name": "a", "namespace": "kube-system"}}]}},
+            "allowed: no metadata.namespace",
+        ),
         ({"services": "perhaps"}, "True or False"),
         ({"dns_name": "svc"}, "a host name with {pod_name}"),
     ],

@@ -43,6 +43,7 @@ secret.
     "proxyApiUrl" (printf "http://%s-proxy-api.%s.svc:8001" $fullname .Release.Namespace)
     "imagePullSecrets" (include "gpuspawner.imagePullSecretNames" . | fromJsonArray)
     "podTemplates" (include "gpuspawner.podTemplates" . | fromJsonArray)
+    "namespaceObjects" (include "gpuspawner.namespaceObjects" . | fromJsonArray)
   )
   "gpuspawner" (include "gpuspawner.section" . | fromYaml)
   "login" .Values.login

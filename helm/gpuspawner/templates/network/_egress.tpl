@@ -1,3 +1,22 @@
+{{/* The NetworkPolicy of servers: YAML of its spec. */}}
+{{- define "gpuspawner.network.serverPolicy" -}}
+podSelector:
+  matchLabels:
+    {{- include "gpuspawner.network.serverLabels" . | nindent 4 }}
+policyTypes: [Ingress, Egress]
+ingress:
+  - from:
+      - {{- include "gpuspawner.network.component" (dict "context" $ "component" "hub") | nindent 8 }}
+      - {{- include "gpuspawner.network.component" (dict "context" $ "component" "proxy") | nindent 8 }}
+    ports:
+      - {protocol: TCP, port: {{ include "gpuspawner.network.serverPort" . }}}
+  {{- with .Values.singleuser.networkPolicy.ingress }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+egress:
+  {{- include "gpuspawner.network.serverEgress" . | nindent 2 }}
+{{- end }}
+
 {{/* Where servers may go, as YAML of the egress rules of a NetworkPolicy. */}}
 {{- define "gpuspawner.network.serverEgress" -}}
 {{- $policy := .Values.singleuser.networkPolicy }}

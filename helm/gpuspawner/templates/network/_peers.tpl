@@ -18,7 +18,7 @@ gpuspawner/hub: {{ include "gpuspawner.network.hubName" . | quote }}
 {{- define "gpuspawner.network.servers" -}}
 namespaceSelector:
   matchLabels:
-    {{- if .Values.gpuspawner.user_namespaces }}
+    {{- if include "gpuspawner.ownNamespaces" . }}
     gpuspawner/hub: {{ include "gpuspawner.network.hubName" . | quote }}
     {{- else }}
     kubernetes.io/metadata.name: {{ include "gpuspawner.userNamespace" . | quote }}
@@ -30,9 +30,7 @@ podSelector:
 
 {{/* The port that servers listen on. */}}
 {{- define "gpuspawner.network.serverPort" -}}
-{{- $config := .Values.hub.config }}
-{{- $said := dig "GPUSpawner" "port" (dig "Spawner" "port" 8888 $config) $config }}
-{{- $said | int64 }}
+{{- dig "GPUSpawner" "port" (dig "Spawner" "port" 8888 .Values.hub.config) .Values.hub.config | int64 }}
 {{- end }}
 
 {{/* The rule that lets pods look up names, in the cluster's DNS only: that of anybody else would carry data away. */}}
@@ -59,5 +57,6 @@ ports:
 {{- end }}
 
 {{- define "gpuspawner.network.hubName" -}}
-{{- .Values.gpuspawner.hub_name | default (include "gpuspawner.fullname" .) }}
+{{- $said := .Values.gpuspawner.hub_name | default (include "gpuspawner.fullname" .) }}
+{{- dig "GPUSpawner" "hub_name" $said .Values.hub.config }}
 {{- end }}

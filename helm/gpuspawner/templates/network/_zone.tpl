@@ -3,6 +3,10 @@
 {{- if not (has .Values.zone (list "open" "restricted")) }}
 {{- fail (printf "zone: found %s, allowed are open and restricted." (toJson .Values.zone)) }}
 {{- end }}
+{{- $namespace := dig "GPUSpawner" "namespace" (get .Values.gpuspawner "namespace") .Values.hub.config }}
+{{- if and $namespace (ne $namespace (include "gpuspawner.userNamespace" .)) }}
+{{- fail (printf "gpuspawner.namespace: found %s, where the chart makes no NetworkPolicy. Say it as singleuser.namespace." (toJson $namespace)) }}
+{{- end }}
 {{- if eq .Values.zone "restricted" }}
 {{- $policy := .Values.singleuser.networkPolicy }}
 {{- if not $policy.enabled }}
@@ -11,8 +15,8 @@
 {{- if $policy.egress.privateIPs }}
 {{- fail "singleuser.networkPolicy.egress.privateIPs: found true, which opens the restricted zone to all of the institution. Name what servers may reach in singleuser.networkPolicy.egress.extra." }}
 {{- end }}
-{{- if .Values.gpuspawner.user_namespaces }}
-{{- fail "zone: restricted does not hold with gpuspawner.user_namespaces: a NetworkPolicy is in force in its own namespace only. Leave user_namespaces out." }}
+{{- if and .Values.restrictedZone.httpProxy.existingSecret (include "gpuspawner.ownNamespaces" .) }}
+{{- fail "restrictedZone.httpProxy.existingSecret: no namespace that gpuspawner.user_namespaces makes has that Secret. Use a proxy without password, or leave user_namespaces out." }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -86,9 +86,27 @@
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [create, get{{ if $facts.deletesNamespaces }}, delete{{ end }}]
+{{- range $kind, $resource := include "gpuspawner.rbac.namespaceObjects" . | fromJson }}
+# A {{ $kind }} in each of them (gpuspawner.user_namespaces.objects and the chart's own).
+- apiGroups: [{{ if eq $kind "NetworkPolicy" }}networking.k8s.io{{ else }}""{{ end }}]
+  resources: [{{ $resource }}]
+  verbs: [create, patch]
+{{- end }}
 {{ include "gpuspawner.rbac.serverRules" . | trim }}
 {{- end }}
 {{- with .Values.rbac.extraClusterRules }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* Kinds of what the namespace of each user has besides, as JSON: {kind: resource}. */}}
+{{- define "gpuspawner.rbac.namespaceObjects" -}}
+{{- $resources := dict "ConfigMap" "configmaps" "LimitRange" "limitranges" "NetworkPolicy" "networkpolicies" "ResourceQuota" "resourcequotas" }}
+{{- $section := include "gpuspawner.section" . | fromYaml }}
+{{- $own := dig "GPUSpawner" "user_namespaces" $section.user_namespaces .Values.hub.config | default dict }}
+{{- $found := dict }}
+{{- range concat (include "gpuspawner.namespaceObjects" . | fromJsonArray) ($own.objects | default list) }}
+{{- $_ := set $found .kind (get $resources .kind) }}
+{{- end }}
+{{- toJson $found }}
 {{- end }}
