@@ -8,12 +8,16 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from institution import REPOSITORY, WHEEL, Institution, running_institution
+from mounted import mount
 from pod_security import violations
 from rendered_servers import server_pod, settings_of
 from rendering import merged, render
 from running_engine import Lab, running_engine
+from traitlets.config import Config
 
+from gpuspawner import load_values
 from gpuspawner.companions import build_namespace_objects
+from gpuspawner.config import load_settings, section_of
 
 CA = "/etc/gpuspawner/ca/ca-bundle.crt"
 CA_VARIABLES = {
@@ -92,6 +96,22 @@ def test_with_a_namespace_for_each_user_each_has_the_settings_that_its_servers_m
     }
     assert set(mounted.pop("gpuspawner-notebook")) == set(made["gpuspawner-notebook"]["data"])
     assert mounted == {"hospital-ca": ["bundle.pem"]}, "this one is the operator's to put there"
+
+
+def test_the_hub_is_told_what_belongs_into_the_namespace_of_each_user(tmp_path: Path) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "mine"}, "spec": {}}
+    for said, names in (
+        ({}, ["gpuspawner-singleuser", "gpuspawner-notebook"]),
+        ({"objects": [quota]}, ["gpuspawner-singleuser", "gpuspawner-notebook", "mine"]),
+    ):
+        rendered = render({**FULL, "gpuspawner": {"user_namespaces": said}})
+        c = Config()
+        load_values(c, mount(rendered, "Deployment/gpuspawner-hub", "config", tmp_path))
+        objects = load_settings(section_of(c)).user_namespaces.objects
+        assert [one["metadata"]["name"] for one in objects] == names
+    c = Config()
+    load_values(c, mount(render(FULL), "Deployment/gpuspawner-hub", "config", tmp_path))
+    assert load_settings(section_of(c)).user_namespaces is None
 
 
 def test_a_proxy_with_a_password_is_in_a_secret_and_in_no_manifest() -> None:
