@@ -1,7 +1,6 @@
 """What a server needs besides its pod, made and looked after in Kubernetes: namespace, claim, Service."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -109,11 +108,14 @@ class Provision:
                 if error.status != _CONFLICT:
                     raise
             name = service["metadata"]["name"]
-            with contextlib.suppress(ApiError):
+            try:
                 old = await self._client.get("services", namespace, name)
                 if (old["metadata"].get("labels") or {}).get(HUB_LABEL) != self._settings.hub_name:
                     raise ForeignObjectError("services", name)
                 await self._client.delete("services", namespace, name, uid=old["metadata"]["uid"])
+            except ApiError as error:
+                if error.status not in (_NOT_FOUND, _CONFLICT):
+                    raise
         await self._client.create("services", namespace, service)
 
     def doubt(self, request: LaunchRequest, user_id: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from math import inf
@@ -23,6 +24,8 @@ from .view import View
 from .wire import ApiError, UnreachableError
 
 __all__ = ["log_tail", "until_answering", "until_ready"]
+
+logger = logging.getLogger(__name__)
 
 _LOG_PATIENCE = 5.0
 _LAST_WORD = 2.0
@@ -184,7 +187,7 @@ async def _answer(session: aiohttp.ClientSession, url: str) -> None:
 
 async def log_tail(client: Client, pod: PodRecord, lines: int = 20) -> str:
     """The last lines of a pod's log, of the container that failed; empty if they cannot be had soon."""
-    with contextlib.suppress(ApiError, UnreachableError, TimeoutError):
+    try:
         async with asyncio.timeout(_LOG_PATIENCE):
             return await client.pod_log(
                 pod.namespace,
@@ -193,7 +196,9 @@ async def log_tail(client: Client, pod: PodRecord, lines: int = 20) -> str:
                 container=pod.container or None,
                 previous=pod.restarts > 0 and bool(pod.waiting_reason),
             )
-    return ""
+    except (ApiError, UnreachableError, TimeoutError) as error:
+        logger.info("The log of pod %s/%s cannot be read: %s", pod.namespace, pod.name, error)
+        return ""
 
 
 async def _with_log(problem: PodError, client: Client, pod: PodRecord) -> PodError:

@@ -28,6 +28,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "tls": {"gpuspawner": {"token_in_secret": False}, "hub": {"config": {"JupyterHub": {"internal_ssl": True}}}},
     "devices": {"gpuspawner": _DEVICES},
     "devices-own-namespace": {"gpuspawner": _DEVICES, "capacity": {"clusterWide": False}},
+    "everything": {"gpuspawner": {**_DEVICES, "services": True, "storage": {"delete_with_user": True}}},
     "user-namespaces": {"gpuspawner": {"user_namespaces": {"delete_with_user": True}}},
     "user-namespaces-alone": {
         "gpuspawner": {"user_namespaces": {}, "storage": {"delete_with_user": True}},
