@@ -1,7 +1,8 @@
-"""Write values.schema.json of the chart and docs/reference/values.md. Run: python tools/values_schema.py
+"""Write values.schema.json of the chart, and docs/reference/values.md. Run: python tools/values_schema.py
 
 Comments of values.yaml are the descriptions, its defaults say most types, values_schema.yaml says the others, and the
-``gpuspawner`` section is that of the hub. A test holds both files against what this makes.
+``gpuspawner`` section is that of the hub. The package has the schema without that section, for ``gpuspawner check``.
+A test holds the files against what this makes.
 """
 
 import json
@@ -16,12 +17,13 @@ from typing import Any
 import yaml
 from section_schema import section
 
-__all__ = ["CHART", "DOCUMENT", "SCHEMA", "comments", "document", "schema", "text_of", "undocumented"]
+__all__ = ["CHART", "DOCUMENT", "OWN_KEYS", "SCHEMA", "comments", "document", "schema", "text_of", "undocumented"]
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "helm" / "gpuspawner"
 SCHEMA = CHART / "values.schema.json"
 DOCUMENT = ROOT / "docs" / "reference" / "values.md"
+OWN_KEYS = ROOT / "gpuspawner" / "values" / "chart-values.schema.json"
 _OVERLAY = Path(__file__).with_name("values_schema.yaml")
 _KEY = re.compile(r"( *)([A-Za-z0-9_]+):(?: |$)")
 _SECTION = "gpuspawner"
@@ -78,10 +80,17 @@ def schema() -> Node:
         )
     own, definitions = section()
     said = comments()
-    top = {
-        key: {**own, "description": said[key]} if key == _SECTION else _node(key, value, said)
-        for key, value in _values().items()
-    }
+    return _whole({_SECTION: {**own, "description": said[_SECTION]}}, definitions)
+
+
+def own_keys() -> Node:
+    """The schema of the chart's own values alone: the hub tells better what is wrong in its section."""
+    return _whole({_SECTION: {}}, {})
+
+
+def _whole(sections: Node, definitions: Node) -> Node:
+    said = comments()
+    top = {key: sections[key] if key in sections else _node(key, value, said) for key, value in _values().items()}
     used = {**definitions, **_overlay()["definitions"]}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -90,7 +99,7 @@ def schema() -> Node:
         "type": "object",
         "additionalProperties": False,
         "properties": {**_overlay()["chart"], **top},
-        "definitions": {name: used[name] for name in sorted(_named({"top": top, "own": own}, used))},
+        "definitions": {name: used[name] for name in sorted(_named(top, used))},
     }
 
 
@@ -198,6 +207,6 @@ def text_of(node: Node) -> str:
 
 
 if __name__ == "__main__":
-    for target, text in ((SCHEMA, text_of(schema())), (DOCUMENT, document())):
+    for target, text in ((SCHEMA, text_of(schema())), (OWN_KEYS, text_of(own_keys())), (DOCUMENT, document())):
         target.write_text(text, encoding="utf-8")
         sys.stdout.write(f"{target}\n")

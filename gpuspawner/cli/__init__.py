@@ -65,8 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser(
         "check",
-        help="print every mistake in a hub's gpuspawner configuration",
-        description="Loads the file the way JupyterHub does and checks its c.GPUSpawner section. "
+        help="print every mistake in a hub's gpuspawner configuration, or in values of the Helm chart",
+        description="Loads the file the way JupyterHub does and checks its c.GPUSpawner section; of values.yaml, all "
+        "that the chart takes and its hub reads. "
         "Exit status 0: no mistake; 1: mistakes, one line each; 2: the file cannot be loaded.",
     )
     check.add_argument(
@@ -81,7 +82,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="also read the cluster: whether each profile is free, busy, needs a node, or is misconfigured there, and "
         "which GPU classes take parts of cards by accident (default: only the file is read)",
     )
-    check.add_argument("config", nargs="?", default=_default_config(), help="(default: %(default)s)")
+    check.add_argument(
+        "config",
+        nargs="*",
+        metavar="FILE",
+        default=[_default_config()],
+        help="the hub's configuration file, or values files of the Helm chart, later ones over earlier ones "
+        f"(default: {_default_config()})",
+    )
     _add_explain(commands)
     _add_smoke_test(commands)
     which, period = _which_ledger(), _period()
@@ -187,7 +195,7 @@ def _add_simulate(
         "meanwhile. What was free in the cluster then is not known and does not count. "
         "Exit status 0: none refused; 1: some; 2: the file or the ledger cannot be read.",
     )
-    simulate.add_argument("new_config", metavar="NEW_CONFIG", help="the changed jupyterhub_config.py")
+    simulate.add_argument("new_config", metavar="NEW_CONFIG", help="the changed jupyterhub_config.py, or values.yaml")
     simulate.add_argument("--json", action="store_true", help="print every refused launch as JSON")
     simulate.add_argument("--limit", type=int, default=50, help="name at most so many launches (default: %(default)s)")
 

@@ -8,30 +8,36 @@ from pathlib import Path
 from traitlets.config import Config
 
 from gpuspawner.cli.errors import CommandError
-from gpuspawner.config import Settings, load_settings, section_of
+from gpuspawner.config import SECTION, Settings, load_settings, section_of
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.quantity import say_count
 from gpuspawner.reports.configuration import tables
 
-__all__ = ["cannot_be_run", "inherited", "load_config", "run", "table"]
+__all__ = ["cannot_be_run", "inherited", "is_values_file", "load_any", "load_config", "run", "table"]
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the mistakes of `options.config` (1), or what it offers (0), in the cluster if asked to; or what a
     KubeSpawner hub's file means."""
-    path = Path(options.config)
+    paths = [Path(name) for name in options.config]
+    path = paths[-1]
+    if len(paths) > 1 and (options.from_kubespawner or not all(map(is_values_file, paths))):
+        raise CommandError("name one file, or several values files of the chart as helm takes them.", status=2)
     if options.from_kubespawner:
         from gpuspawner.cli import from_kubespawner
 
         return from_kubespawner.run(path)
     try:
-        config = load_config(path)
+        config = load_any(*paths)
         section = section_of(config)
         settings = load_settings(section, inherited())
     except ConfigurationError as error:
         print(*error.problems, sep="\n")
         print(f"{path}: {say_count(len(error.problems), 'mistake')}.")
         return 1
+    if is_values_file(path) and not (section.get("profiles") or section.get("workspaces")):
+        print(f"{path}: no mistake. It names no profiles and workspaces: the chart offers its own to begin with.")
+        return 0
     if not section:
         raise CommandError(
             f"{path} has no c.GPUSpawner section: a hub with it offers nothing. "
@@ -39,10 +45,11 @@ def run(options: argparse.Namespace) -> int:
         )
     from gpuspawner.cli import check_members
 
-    mistakes, notes = check_members.look(settings, config)
+    mistakes, notes = check_members.look(settings, config, elsewhere=is_values_file(path))
     print("\n\n".join(describe(settings)))
     if notes:
-        print("\n" + "\n".join(f"Note: {note}" for note in notes))
+        section_is = "gpuspawner" if is_values_file(path) else SECTION
+        print("\n" + "\n".join(f"Note: {note}" for note in notes).replace(SECTION, section_is))
     if mistakes:
         print("\n" + "\n".join(mistakes))
         print(f"{path}: {say_count(len(mistakes), 'mistake')}.")
@@ -64,6 +71,23 @@ def _compare(settings: Settings, internal_ssl: bool) -> int:
     if found.warnings:
         print("\n" + "\n".join(f"Warning: {warning}" for warning in found.warnings))
     return found.misconfigured
+
+
+def is_values_file(path: Path) -> bool:
+    """Whether a file is one of values of the Helm chart, by its name."""
+    return path.suffix in (".yaml", ".yml", ".json")
+
+
+def load_any(*paths: Path) -> Config:
+    """The configuration in a hub's file, or that of a hub that is installed with values files of the chart.
+
+    Raises as :func:`load_config` does.
+    """
+    if not is_values_file(paths[0]):
+        return load_config(paths[0])
+    from gpuspawner.cli.check_values import load_values_files
+
+    return load_values_files(paths)
 
 
 def load_config(path: Path) -> Config:

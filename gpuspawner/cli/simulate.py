@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import tzinfo
 from pathlib import Path
 
-from gpuspawner.cli.check import inherited, load_config, table
+from gpuspawner.cli.check import inherited, load_any, table
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.cli.ledger_database import Ledger, instant, ledger_of, reading
 from gpuspawner.cli.ledger_export import every
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _settings(path: Path) -> Settings:
     try:
-        section = section_of(load_config(path))
+        section = section_of(load_any(path))
         settings = load_settings(section, inherited())
     except ConfigurationError as error:
         raise CommandError("\n".join(error.problems), status=2) from error

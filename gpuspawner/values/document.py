@@ -31,6 +31,11 @@ SECRET_VALUES = "secret-values.json"  # noqa: S105 - the name of a file
 SERVICE_TOKEN = "service-token."  # noqa: S105 - the beginning of file names
 _LEAST_COOKIE_SECRET = 32
 _CRYPT_KEY = 32
+_BY_NAME: Mapping[str, tuple[str, ...]] = {
+    "gpuspawner": ("gpu_classes", "profiles", "workspaces", "cohorts"),
+    "hub": ("extraConfig", "services", "loadRoles"),
+}
+"""Maps of entries by names that the administrator chooses."""
 _Sections = dict[str, dict[str, Any]]
 
 
@@ -214,7 +219,7 @@ def parse_secrets(files: Mapping[str, str]) -> Secrets:
 
 def _checked(written: Mapping[str, Any]) -> Values:
     try:
-        return Values.model_validate(written)
+        return Values.model_validate({key: _kept(key, part) for key, part in written.items()})
     except ValidationError as error:
         raise ConfigurationError([_told(one.removeprefix(".")) for one in problems_of("", error, Values)]) from None
 
@@ -223,6 +228,18 @@ def _told(problem: str) -> str:
     """Nobody writes ``release`` by hand."""
     newer = problem.startswith("release.") and "unknown key" in problem
     return f"{problem.partition(';')[0]}; the chart is newer than the image of the hub" if newer else problem
+
+
+def _kept(part: str, written: Any) -> Any:
+    """Without entries that are null: so a values file takes away what an earlier one says by name."""
+    if not isinstance(written, Mapping):
+        return written
+    return {
+        key: {name: entry for name, entry in value.items() if entry is not None}
+        if key in _BY_NAME.get(part, ()) and isinstance(value, Mapping)
+        else value
+        for key, value in written.items()
+    }
 
 
 def _mapping(text: str, name: str) -> dict[str, Any]:

@@ -39,6 +39,10 @@ def test_the_schema_is_that_of_values_yaml_and_of_the_hubs_configuration(tool: d
     assert written == tool["text_of"](tool["schema"]()), AGAIN
 
 
+def test_the_schema_that_the_check_reads_is_that_of_values_yaml(tool: dict[str, Any]) -> None:
+    assert tool["OWN_KEYS"].read_text(encoding="utf-8") == tool["text_of"](tool["own_keys"]()), AGAIN
+
+
 def test_the_table_of_values_is_that_of_values_yaml(tool: dict[str, Any]) -> None:
     assert (ROOT / "docs" / "reference" / "values.md").read_text(encoding="utf-8") == tool["document"](), AGAIN
 

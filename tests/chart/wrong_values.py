@@ -66,7 +66,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     # What is of another type.
     (_hub(image="quay.io/lab/hub:1"), "/hub/image", "got string, want object"),
     (_hub(image={"tag": 1.5}), "/hub/image/tag", "got number, want string"),
-    (_hub(config={"JupyterHub": "x"}), "/hub/config/JupyterHub", "got string, want null or object"),
+    (_hub(config={"JupyterHub": "x"}), "/hub/config/JupyterHub", "got string, want object"),
     (_hub(extraConfig="c.JupyterHub.admin_access = True"), "/hub/extraConfig", "got string, want object"),
     (_hub(extraEnv=[{"name": "A", "value": "b"}]), "/hub/extraEnv", "got array, want object"),
     (_hub(tolerations={"key": "gpu"}), "/hub/tolerations", "got object, want array"),
