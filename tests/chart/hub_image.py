@@ -1,4 +1,4 @@
-"""What the hub's image holds: the packages of its lock file, as `make test` installs them, and gpuspawner's own wheel."""
+"""What the hub's image holds: the packages of its lock file, as `make test` installs them, and gpuspawner's wheel."""
 
 import shutil
 import subprocess
