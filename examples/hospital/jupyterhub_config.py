@@ -1,4 +1,7 @@
-"""A hospital: the campus web server logs people in (Shibboleth); each approved study is a workspace with a roster."""
+"""A hospital: its web server logs people in (Shibboleth); each approved study is a workspace with a roster.
+
+The same as values.yaml beside it, but for what the cluster does there: servers in a zone of their own.
+"""
 
 import os
 from pathlib import Path
@@ -7,7 +10,7 @@ from gpuspawner import configure, with_workspaces
 
 c = get_config()  # noqa: F821
 
-STUDIES = Path(os.environ.get("STUDIES", "/etc/gpuspawner/studies"))
+STUDIES = Path(os.environ.get("STUDIES", "/srv/studies"))
 """One file for each study, written by the office that approves them: user, role, from, to."""
 
 # Apache with mod_shib stands before the hub and says who it is, beside a secret that only the two know.

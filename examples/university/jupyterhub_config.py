@@ -1,4 +1,4 @@
-"""A university with a learning management system: students open the hub from their course, which says what they get."""
+"""A university: campus accounts by OpenID Connect, a workspace for each course. The same as values.yaml beside it."""
 
 import os
 
@@ -6,14 +6,23 @@ from gpuspawner import configure, with_workspaces
 
 c = get_config()  # noqa: F821
 
-# LTI 1.3. The LMS (Canvas, Moodle, Blackboard) shows these values where the hub is registered as a tool.
-c.JupyterHub.authenticator_class = with_workspaces("ltiauthenticator.lti13.auth.LTI13Authenticator")
-c.LTI13Authenticator.issuer = os.environ["LMS_ISSUER"]
-c.LTI13Authenticator.authorize_url = os.environ["LMS_AUTHORIZE_URL"]
-c.LTI13Authenticator.jwks_endpoint = os.environ["LMS_JWKS_URL"]
-c.LTI13Authenticator.client_id = {os.environ["LMS_CLIENT_ID"]}
-c.LTI13Authenticator.username_key = "preferred_username"
-c.Authenticator.allow_all = True  # whom the LMS sends
+HUB = os.environ.get("HUB_URL", "https://gpu.example.edu")
+PROVIDER = os.environ.get("PROVIDER_URL", "https://id.example.edu/realms/campus/protocol/openid-connect")
+
+# The secret that the provider shares with the hub is in the environment, as OAUTH_CLIENT_SECRET.
+c.JupyterHub.authenticator_class = with_workspaces("generic-oauth")
+c.JupyterHub.allow_named_servers = True
+c.GenericOAuthenticator.client_id = "gpu-hub"
+c.GenericOAuthenticator.oauth_callback_url = f"{HUB}/hub/oauth_callback"
+c.GenericOAuthenticator.authorize_url = f"{PROVIDER}/auth"
+c.GenericOAuthenticator.token_url = f"{PROVIDER}/token"
+c.GenericOAuthenticator.userdata_url = f"{PROVIDER}/userinfo"
+c.GenericOAuthenticator.scope = ["openid", "profile", "email", "groups"]
+c.GenericOAuthenticator.username_claim = "preferred_username"
+c.GenericOAuthenticator.allow_all = True
+# Groups are asked for again every five minutes; it needs JUPYTERHUB_CRYPT_KEY in the hub's environment.
+c.GenericOAuthenticator.enable_auth_state = True
+c.Authenticator.admin_users = {"grace"}
 
 c.GPUSpawner.timezone = "America/Los_Angeles"
 # Classes are bands of GPU memory; the platform picks the card. Rates are service units per GPU and hour.
@@ -35,14 +44,14 @@ c.GPUSpawner.profiles = {
     "python": {
         "display_name": "Python",
         "description": "JupyterLab for homework, without GPU and free of charge",
-        "image": "quay.io/jupyter/scipy-notebook:2026-11-01",
+        "image": "quay.io/jupyter/scipy-notebook:2026-11-02",
         "cpu": {"default": 1, "max": 4},
         "memory": {"default": "4G", "max": "16G"},
     },
     "pytorch": {
         "display_name": "PyTorch",
         "description": "PyTorch with CUDA, JupyterLab and TensorBoard",
-        "image": "quay.io/jupyter/pytorch-notebook:cuda12-2026-11-01",
+        "image": "quay.io/jupyter/pytorch-notebook:cuda12-2026-11-02",
         "gpu_classes": ["small", "large"],
         "gpus": {"default": 1, "max": 2},
         "cpu": {"default": 2, "max": 8},
@@ -52,33 +61,10 @@ c.GPUSpawner.profiles = {
         "apps": [{"display_name": "TensorBoard", "port": 6006}],
     },
 }
-# One home for each person and course; what belongs to the course is the same for all, and read only.
-c.GPUSpawner.storage = {"size": "20Gi", "per": "workspace"}
+c.GPUSpawner.storage = {"size": "20Gi"}
 c.GPUSpawner.off_peak = {"hours": "01:00-16:00", "rate": 0.5}
 c.GPUSpawner.idle = {"after": "30m", "after_when_quiet": "6h", "cpu_servers": "2h"}
-
-COURSE, ROLE = (f"https://purl.imsglobal.org/spec/lti/claim/{name}" for name in ("context.id", "roles"))
-ROSTERS = os.environ.get("ROSTERS", "/srv/rosters")
-"""Where the registrar's nightly export puts one file for each course: email, role, from, to."""
-TERMS = ["2026-09-21", "2027-01-04", "2027-03-29"]
-"""The first days of the academic year's terms."""
-
-
-def course(title: str, lms: str, roster: str, ends: str, quota: dict, exceptions: list | None = None) -> dict:
-    """One course: who opens the hub from it, or is on the registrar's roster, is a member; who teaches manages it."""
-    here = {"claim": COURSE, "equals": lms}
-    return {
-        "display_name": title,
-        "starts": TERMS[0],
-        "ends": ends,
-        "members": [here, {"roster": f"{ROSTERS}/{roster}.csv"}],
-        "managers": [{"all": [here, {"claim": ROLE, "matches": "*membership#Instructor"}]}],
-        "quota": quota,
-        "per_member": {"gpus": 1, "cpu": 8, "memory": "64G", "servers": 2},
-        "budget": {"per_member": 10, "pool": 2000, "renews": "weekly", "carry_over": {"per_member": 5}},
-        "exceptions": exceptions or [],
-    }
-
+c.GPUSpawner.per_member = {"gpus": 2, "servers": 3}
 
 c.GPUSpawner.workspaces = {
     # Whoever can log in, for what belongs to no course.
@@ -88,36 +74,30 @@ c.GPUSpawner.workspaces = {
         "profiles": ["python"],
         "per_member": {"servers": 1},
     },
-    "cse151a-fa26": course(
-        "CSE 151A, Fall 2026",
-        lms=os.environ.get("LMS_CSE151A", "4711"),
-        roster="cse151a-fa26",
-        ends="2026-12-18",
-        quota={"small": 8, "large": 2},
-        # The week before the project is due: twice the GPUs, and two for each team's speaker.
-        exceptions=[
-            {
-                "from": "2026-11-30",
-                "to": "2026-12-04",
-                "quota": {"small": 16, "large": 4},
-                "per_member": {"gpus": 2},
-            }
-        ],
-    ),
-    "cogs118b-fa26": course(
-        "COGS 118B, Fall 2026",
-        lms=os.environ.get("LMS_COGS118B", "4712"),
-        roster="cogs118b-fa26",
-        ends="2026-12-18",
-        quota={"small": 8},
-    ),
+    "cse151a-fa26": {
+        "display_name": "CSE 151A, Fall 2026",
+        "starts": "2026-09-21",
+        "ends": "2026-12-18",
+        "members": [{"claim": "groups", "equals": "course:cse151a:fa26"}],
+        "managers": [{"claim": "groups", "equals": "staff:cse151a:fa26"}],
+        "quota": {"small": 8, "large": 2},
+        "per_member": {"gpus": 1, "cpu": 8, "memory": "64G", "servers": 2},
+        "budget": {"per_member": 10, "pool": 2000, "renews": "weekly", "carry_over": {"per_member": 5}},
+        # The week before the project is due: twice the GPUs.
+        "exceptions": [{"from": "2026-11-30", "to": "2026-12-04", "quota": {"small": 16, "large": 4}}],
+    },
+    "vision-lab": {
+        "display_name": "Vision lab",
+        "members": [{"claim": "groups", "equals": "vision-lab"}],
+        "managers": ["prof"],
+        "quota": {"large": 4},
+        "budget": {"pool": 5000, "renews": "quarterly"},
+    },
 }
-# Courses share what the department has bought: one may use what the other leaves idle, but for two small GPUs.
+# What one of them leaves idle the other may use, but for one large GPU.
 c.GPUSpawner.cohorts = {
-    "cse": {"workspaces": ["cse151a-fa26", "cogs118b-fa26"], "borrowing": True, "reserve": {"small": 2}},
+    "cse": {"workspaces": ["cse151a-fa26", "vision-lab"], "borrowing": True, "reserve": {"large": 1}},
 }
-# Over all of their courses nobody holds more than two GPUs.
-c.GPUSpawner.per_member = {"gpus": 2, "servers": 3}
 
 # Last: check all of it, and register gpuspawner's spawner and pages.
 configure(c)

@@ -1,4 +1,7 @@
-"""A lab group: accounts in the department's LDAP directory, a few GPU nodes, a pool of service units per project."""
+"""A lab with one GPU server: accounts in the department's LDAP directory, a pool of service units for each project.
+
+The same as values.yaml beside it.
+"""
 
 import os
 
@@ -23,6 +26,8 @@ c.Authenticator.allow_all = True
 c.Authenticator.admin_users = {"grace"}
 
 c.GPUSpawner.timezone = "Europe/Zurich"
+# On k3s NVIDIA's runtime is not the default one.
+c.GPUSpawner.pod_template = {"spec": {"runtimeClassName": "nvidia"}}
 c.GPUSpawner.gpu_classes = {
     "t4": {
         "display_name": "T4, 16 GB",
@@ -41,7 +46,7 @@ c.GPUSpawner.profiles = {
     "pytorch": {
         "display_name": "PyTorch",
         "description": "PyTorch, JupyterLab and TensorBoard",
-        "image": "quay.io/jupyter/pytorch-notebook:cuda12-latest",
+        "image": "quay.io/jupyter/pytorch-notebook:cuda12-2026-11-02",
         "images": ["ghcr.io/our-lab/*"],  # what members build themselves
         "gpu_classes": ["t4", "a100"],
         "gpus": {"default": 1, "max": 4},
