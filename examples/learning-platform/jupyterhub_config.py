@@ -35,14 +35,14 @@ c.GPUSpawner.profiles = {
     "python": {
         "display_name": "Python",
         "description": "JupyterLab for homework, without GPU and free of charge",
-        "image": "quay.io/jupyter/scipy-notebook:2026-11-01",
+        "image": "quay.io/jupyter/scipy-notebook:2026-11-02",
         "cpu": {"default": 1, "max": 4},
         "memory": {"default": "4G", "max": "16G"},
     },
     "pytorch": {
         "display_name": "PyTorch",
         "description": "PyTorch with CUDA, JupyterLab and TensorBoard",
-        "image": "quay.io/jupyter/pytorch-notebook:cuda12-2026-11-01",
+        "image": "quay.io/jupyter/pytorch-notebook:cuda12-2026-11-02",
         "gpu_classes": ["small", "large"],
         "gpus": {"default": 1, "max": 2},
         "cpu": {"default": 2, "max": 8},

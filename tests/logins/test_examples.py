@@ -1,31 +1,43 @@
-"""The examples of whole institutions start as they are, log people in at a real provider, and give them their GPUs."""
+"""The examples of whole institutions start as they are, log people in at a real provider, and give them their GPUs.
 
+Of each, the values go through the chart; that the jupyterhub_config.py beside them says the same is a test of its own.
+"""
+
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster import TINY_SERVER
 from directory import PASSWORD, directory
+from example_configs import from_file, from_values, values_of
+from identity_provider import log_in_at_the_provider
 from jupyterhub.utils import random_port
 from launching import launch, named, stop
 from learning_platform import CLIENT_ID, INSTRUCTOR, LEARNER, learning_platform
+from rendering import render
 from traitlets.config import Config
 
-from gpuspawner.authenticator import current_workspaces, managed_workspaces
+from gpuspawner.authenticator import current_workspaces, managed_workspaces, with_workspaces
 from gpuspawner.local.engine import Engine
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 SECRET = "0123456789abcdef" * 2
 ROSTER = "user,email,role,from,to\n"
 
 
+SITUATIONS = ("university", "hospital", "lab", "cloud", "kueue")
+
+
 @pytest.fixture
 async def cluster(tmp_path, monkeypatch) -> AsyncIterator[Engine]:
-    """A cluster that has every image, with two A100 and two T4; the default kubeconfig names it."""
+    """A cluster that has every image, with two A100, two T4 and two V100; the default kubeconfig names it."""
     engine = Engine(
-        nodes="a100=1x2 t4=1x2 cpu=1", images={"*": (sys.executable, TINY_SERVER)}, data_dir=tmp_path / "engine"
+        nodes="a100=1x2 t4=1x2 v100-16=1x2 cpu=1",
+        images={"*": (sys.executable, TINY_SERVER)},
+        data_dir=tmp_path / "engine",
+        namespaces=("studies",),
+        stop_grace=1.0,
     )
     await engine.start()
     engine.write_kubeconfig(tmp_path / "kubeconfig")
@@ -36,12 +48,10 @@ async def cluster(tmp_path, monkeypatch) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def example(start_hub, cluster) -> Callable[..., Any]:
-    """Start a hub with the configuration of an example; only where it listens is the test's own."""
+    """Start a hub with a configuration; only where it listens is the test's own."""
 
-    async def start(name: str, hub_port: int | None = None) -> Any:
-        c = Config()
-        file = EXAMPLES / name / "jupyterhub_config.py"
-        exec(compile(file.read_text(), file, "exec"), {"get_config": lambda: c, "__file__": str(file)})  # noqa: S102
+    async def start(c: Config, hub_port: int | None = None) -> Any:
+        c.JupyterHub.pop("hub_connect_url", None)
         c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub_port or random_port()}/hub/"
         c.JupyterHub.allow_named_servers = True
         return await start_hub({section: dict(traits) for section, traits in c.items()})
@@ -54,7 +64,70 @@ def classes(cluster: Engine) -> list[str]:
     return sorted(pod["metadata"]["labels"]["gpuspawner/gpu-class"] for pod in named(cluster, "pods").values())
 
 
-async def test_the_universitys_courses_decide_what_a_student_gets(example, cluster, tmp_path, monkeypatch):
+def plain(value: Any) -> Any:
+    """As YAML has it: sets are lists."""
+    match value:
+        case dict():
+            return {key: plain(inner) for key, inner in value.items()}
+        case set() | frozenset():
+            return sorted(value)
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+    return value
+
+
+def said(c: Config) -> dict[str, dict[str, Any]]:
+    """The sections of gpuspawner and of logins."""
+    names = [name for name in c if name == "GPUSpawner" or name.endswith("Authenticator")]
+    return {name: plain(dict(c[name])) for name in names}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_values_of_an_example_and_its_configuration_file_say_the_same(name, monkeypatch):
+    monkeypatch.setenv("HUB_PROXY_SECRET", SECRET)
+    monkeypatch.setenv("LDAP_SERVER", "ldap.example.edu")
+    c, values = from_file(name), values_of(name)
+    found = said(c)
+    ours = {"GPUSpawner": values["gpuspawner"], **values["hub"]["config"]}
+    ours.pop("JupyterHub", None)
+    if administrators := values["login"].get("administrators"):
+        ours.setdefault("Authenticator", {})["admin_users"] = administrators
+    if name == "hospital":  # its secret is read from the environment by a snippet
+        assert found["TrustedHeaderAuthenticator"].pop("proxy_secrets") == [SECRET]
+    assert found == ours
+    named_in_values = with_workspaces(values["login"]["authenticator"])
+    assert c.JupyterHub.authenticator_class.__bases__[-1] is named_in_values.__bases__[-1]
+    for trait, value in values["hub"]["config"].get("JupyterHub", {}).items():
+        assert c.JupyterHub[trait] == value
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_helm_renders_the_values_of_an_example(name):
+    rendered = render(values_of(name), namespace="default")
+    values = json.loads(rendered.one("ConfigMap", "values")["data"]["values.json"])
+    assert values["gpuspawner"] == values_of(name)["gpuspawner"]
+
+
+async def test_the_university_knows_students_and_staff_of_a_course_by_their_groups(
+    example, cluster, tmp_path, provider, stored_logins, monkeypatch
+):
+    await provider.says("ada", groups=["course:cse151a:fa26"])
+    await provider.says("turing", groups=["staff:cse151a:fa26"])
+    port = random_port()
+    login = {**provider.endpoints(), "oauth_callback_url": f"http://127.0.0.1:{port}/hub/oauth_callback"}
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", login.pop("client_secret"))
+    database = {"type": "sqlite", "existingSecret": ""}
+    changes = {"hub": {"config": {"GenericOAuthenticator": login}, "database": database}}
+    hub = await example(from_values(values_of("university"), tmp_path, changes), port)
+    for name in ("ada", "turing"):
+        assert (await log_in_at_the_provider(hub.person(), name)).status == 200
+    assert hub.groups("ada") == {"everyone", "cse151a-fa26"}
+    assert managed_workspaces(hub.user("turing")) == {"cse151a-fa26"}
+    assert await launch(hub, "ada", {"workspace": "cse151a-fa26", "profile": "pytorch", "gpu_class": "large"}) == ""
+    assert classes(cluster) == ["large"]
+
+
+async def test_a_course_of_the_learning_platform_decides_what_a_student_gets(example, cluster, tmp_path, monkeypatch):
     for course in ("cse151a-fa26", "cogs118b-fa26"):
         (tmp_path / f"{course}.csv").write_text(ROSTER)
     monkeypatch.setenv("ROSTERS", str(tmp_path))
@@ -65,7 +138,7 @@ async def test_the_universitys_courses_decide_what_a_student_gets(example, clust
         monkeypatch.setenv("LMS_AUTHORIZE_URL", f"{lms.url}/authorize")
         monkeypatch.setenv("LMS_JWKS_URL", f"{lms.url}/jwks")
         monkeypatch.setenv("LMS_CLIENT_ID", CLIENT_ID)
-        hub = await example("university", port)
+        hub = await example(from_file("learning-platform"), port)
         await lms.open_hub(hub.person(), "prof", "4711", INSTRUCTOR)
         page = await lms.open_hub(hub.person(), "ada", "4711", LEARNER)
         assert page.status == 200
@@ -84,9 +157,9 @@ async def test_the_universitys_courses_decide_what_a_student_gets(example, clust
 async def test_the_hospitals_studies_are_open_to_their_rosters_alone(example, cluster, tmp_path, monkeypatch):
     (tmp_path / "cardiac-ct.csv").write_text(ROSTER + "ada,,manager,,\ngrace,,,,\nmallory,,,,2026-01-31\n")
     (tmp_path / "stroke-mri.csv").write_text(ROSTER + "grace,,,,\n")
-    monkeypatch.setenv("STUDIES", str(tmp_path))
     monkeypatch.setenv("HUB_PROXY_SECRET", SECRET)
-    hub = await example("hospital")
+    values = values_of("hospital", **{"/srv/studies": str(tmp_path)})
+    hub = await example(from_values(values, tmp_path))
 
     async def log_in(name: str, affiliation: str = "staff@hospital.example.org") -> int:
         headers = {"X-Proxy-Secret": SECRET, "X-Remote-User": name, "X-Affiliation": affiliation}
@@ -102,26 +175,37 @@ async def test_the_hospitals_studies_are_open_to_their_rosters_alone(example, cl
     assert "do not belong to any workspace" in await launch(hub, "mallory", {})
     assert "do not belong to any workspace" in await launch(hub, "officer", {})
 
+    cluster.store.create("configmaps", of_studies("ConfigMap", "hospital-ca", data={"ca.crt": "a certificate"}))
+    for found in render(values, namespace="default").all("ConfigMap"):
+        if found["metadata"]["namespace"] == "studies":
+            cluster.store.create("configmaps", found)
     for claim in ("study-cardiac-ct", "study-stroke-mri"):
         _bound_claim(cluster, claim)
     assert await launch(hub, "grace", {"workspace": "stroke-mri"}) == ""
-    [pod] = named(cluster, "pods").values()
+    [pod] = named(cluster, "pods", "studies").values()
     claims = {v["persistentVolumeClaim"]["claimName"] for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v}
     assert "study-stroke-mri" in claims
     assert "study-cardiac-ct" not in claims
+    environment = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+    assert environment["HTTPS_PROXY"] == "http://192.0.2.10:3128"
     told = await launch(hub, "grace", {"workspace": "cardiac-ct"}, "second")
     assert "1 server" in told
     told = await launch(hub, "ada", {"image": "docker.io/library/python:3"})
     assert "offers no choice of image" in told
 
 
-async def test_the_labs_groups_pay_from_a_pool_and_may_bring_an_image(example, cluster, tmp_path, monkeypatch):
+async def test_the_labs_groups_pay_from_a_pool_and_may_bring_an_image(example, cluster, tmp_path):
     async with directory(tmp_path / "ldap") as ldap:
         await ldap.add("cse151a", "mallory")
-        monkeypatch.setenv("LDAP_SERVER", "localhost")
-        monkeypatch.setenv("LDAP_PORT", str(ldap.port))
-        monkeypatch.setenv("LDAP_CA", ldap.ca)
-        hub = await example("lab-group")
+        login = {
+            "server_address": "localhost",
+            "server_port": ldap.port,
+            "tls_kwargs": {"ca_certs_file": ldap.ca},
+        }
+        changes = {"hub": {"config": {"LDAPAuthenticator": login}}}
+        hub = await example(from_values(values_of("lab"), tmp_path, changes))
+        runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
+        cluster.store.create("runtimeclasses.node.k8s.io", {**runtime, "handler": "nvidia"})
         await hub.login("grace", PASSWORD)
         await hub.login("mallory", PASSWORD)
     assert current_workspaces(hub.user("grace")) == {"protein-folding", "thesis"}
@@ -138,10 +222,27 @@ async def test_the_labs_groups_pay_from_a_pool_and_may_bring_an_image(example, c
     assert classes(cluster) == ["a100", "t4"]
 
 
+async def test_the_cloud_takes_v100_by_the_label_that_its_nodes_have(example, cluster, tmp_path):
+    values = values_of("cloud")
+    values["login"], values["hub"] = {"authenticator": "dummy"}, {"config": {"Authenticator": {"allow_all": True}}}
+    hub = await example(from_values(values, tmp_path))
+    await hub.login("ada", "any")
+    assert await launch(hub, "ada", {"profile": "pytorch"}) == ""
+    [pod] = named(cluster, "pods").values()
+    terms = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert [[one["key"] for one in term["matchExpressions"]] for term in terms["nodeSelectorTerms"]] == [
+        ["nvidia.com/gpu.product"],
+        ["cloud.google.com/gke-accelerator"],
+    ]
+
+
+def of_studies(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    """An object of the servers' namespace, made by hand."""
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "studies"}, **more}
+
+
 def _bound_claim(cluster: Engine, name: str) -> None:
-    """A claim that somebody has made by hand, and that has its volume."""
+    """A claim that has its volume."""
     spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
-    metadata = {"name": name, "namespace": "default"}
-    manifest = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
-    cluster.store.create("persistentvolumeclaims", manifest)
-    cluster.store.update_status("persistentvolumeclaims", "default", name, {"phase": "Bound"})
+    cluster.store.create("persistentvolumeclaims", of_studies("PersistentVolumeClaim", name, spec=spec))
+    cluster.store.update_status("persistentvolumeclaims", "studies", name, {"phase": "Bound"})
