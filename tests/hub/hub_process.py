@@ -22,10 +22,17 @@ PATIENCE = 90
 
 class HubProcess:
     """Runs while the ``async with`` block does. ``url`` is that of the release for people, ``others`` are Secrets that
-    are there already, ``environment`` is added to that of the pod."""
+    are there already, ``environment`` is added to that of the pod, ``python`` has the packages."""
 
     def __init__(
-        self, rendered: Manifests, folder: Path, url: str, others: Sequence[dict[str, Any]] = (), **environment: str
+        self,
+        rendered: Manifests,
+        folder: Path,
+        url: str,
+        others: Sequence[dict[str, Any]] = (),
+        *,
+        python: str | Path = sys.executable,
+        **environment: str,
     ) -> None:
         [container] = rendered.pods()["Deployment/gpuspawner-hub"]["spec"]["containers"]
         self.url = URL(url) / "hub"
@@ -34,7 +41,7 @@ class HubProcess:
         self.files = mount(rendered, "Deployment/gpuspawner-hub", "config", folder / "mounted", others)
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
-        self._command = [sys.executable, "-m", *(self._here(word) for word in container["args"])]
+        self._command = [str(python), "-m", *(self._here(word) for word in container["args"])]
         self._environment = self._variables(container["env"]) | environment
 
     async def __aenter__(self) -> Self:
