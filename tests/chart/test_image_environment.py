@@ -2,24 +2,26 @@
 
 import json
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-from hub_image import IMAGE, ROOT, image_wheel
+from cluster import TINY_SERVER
+from following import follow
+from hub_image import IMAGE, ROOT
+from hub_process import HubProcess
+from jupyterhub.utils import random_port
 from packaging.utils import canonicalize_name
+from rendering import decoded, render
+from stand_in_proxy import StandInProxy
+
+from gpuspawner.local.engine import Engine
 
 AUTHENTICATORS = {
     "auth0", "azuread", "bitbucket", "cilogon", "firstuse", "generic-oauth", "github", "gitlab", "globus", "google",
     "ldap", "mediawiki", "native", "openshift", "pam", "shared-password", "tmp", "trusted-header",
 }  # fmt: skip
 LOCK = ROOT / "helm" / "images" / "hub" / "requirements.txt"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """gpuspawner as it is installed in the images."""
-    return image_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def in_image(wheel: Path, program: str) -> str:
@@ -68,7 +70,43 @@ def test_every_authenticator_of_the_image_can_be_named_and_wrapped(wheel):
 
 
 def test_databases_and_the_modules_of_zero_to_jupyterhub_are_there(wheel):
-    for module in ("psycopg", "psycopg2", "pymysql", "cryptography", "yaml", "pycurl", "kubespawner",
-                   "kubernetes_asyncio.client", "jupyterhub_idle_culler"):  # fmt: skip
-        in_image(wheel, f"import {module}")
-    in_image(wheel, "import psycopg; assert psycopg.pq.__impl__ == 'binary'")
+    modules = (
+        "psycopg", "psycopg2", "pymysql", "cryptography", "yaml", "pycurl", "kubespawner", "kubernetes_asyncio.client",
+        "jupyterhub_idle_culler",
+    )  # fmt: skip
+    program = f"from importlib import import_module\nfor name in {modules!r}:\n    import_module(name)\n"
+    assert in_image(wheel, f"{program}import psycopg\nprint(psycopg.pq.__impl__)") == "binary\n"
+
+
+async def test_the_charts_hub_starts_in_its_image_and_launches(wheel, tmp_path):
+    engine = Engine(
+        "cpu=1",
+        {"*": (sys.executable, TINY_SERVER)},
+        data_dir=tmp_path / "engine",
+        namespaces=["jupyter"],
+        stop_grace=1.0,
+    )
+    await engine.start()
+    engine.write_kubeconfig(tmp_path / "kubeconfig")
+    async with StandInProxy() as proxy:
+        here = f"http://127.0.0.1:{random_port()}"
+        hub = {"JupyterHub": {"hub_bind_url": here, "hub_connect_url": here}}
+        rendered = render({"hub": {"config": {**hub, "ConfigurableHTTPProxy": {"api_url": proxy.api_url}}}})
+        secrets = decoded(rendered.one("Secret", "secrets"))
+        proxy.token = secrets["proxy-token"]
+        process = HubProcess(
+            rendered,
+            tmp_path,
+            proxy.url,
+            python=IMAGE / "bin" / "python",
+            PATH="/usr/bin:/bin",
+            PYTHONPATH=str(wheel.with_name("installed")),
+            KUBECONFIG=str(tmp_path / "kubeconfig"),
+        )
+        async with process:
+            admin = process.person()
+            assert await admin.log_in("admin", secrets["admin-password"])
+            ready = await follow(admin, "", {})
+            assert ready.get("ready"), ready
+            assert "/user/admin" in proxy.routes
+    await engine.stop()

@@ -35,14 +35,24 @@ class HubProcess:
         **environment: str,
     ) -> None:
         [container] = rendered.pods()["Deployment/gpuspawner-hub"]["spec"]["containers"]
+        self.files = mount(rendered, "Deployment/gpuspawner-hub", "config", folder / "mounted", others)
+        command = [str(python), "-m", *(self._here(word) for word in container["args"])]
+        self._begin(command, folder / "data", url, self._variables(container["env"]) | environment)
+
+    @classmethod
+    def of_command(cls, command: Sequence[str], data: Path, url: str, **environment: str) -> Self:
+        """A hub that another chart than ours starts, with nothing else in its environment."""
+        process = cls.__new__(cls)
+        process._begin(command, data, url, environment)
+        return process
+
+    def _begin(self, command: Sequence[str], data: Path, url: str, environment: Mapping[str, str]) -> None:
         self.url = URL(url) / "hub"
         self.people: list[Person] = []
         self.said = ""
-        self.files = mount(rendered, "Deployment/gpuspawner-hub", "config", folder / "mounted", others)
-        self.data = folder / "data"
+        self.data = data
         self.data.mkdir(exist_ok=True)
-        self._command = [str(python), "-m", *(self._here(word) for word in container["args"])]
-        self._environment = self._variables(container["env"]) | environment
+        self._command, self._environment = command, environment
 
     async def __aenter__(self) -> Self:
         await self.start()

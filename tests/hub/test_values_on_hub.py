@@ -1,13 +1,12 @@
 """From values to a hub: the chart rendered by Helm, its files as mounted, a real hub process on the embedded engine."""
 
-import json
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from cluster import TINY_SERVER
+from following import follow
 from hub_process import HubProcess
 from jupyterhub.utils import random_port
 from launching import named
@@ -70,22 +69,6 @@ async def log_in(installed: Installed) -> Person:
     return admin
 
 
-async def launch(person: Person, server: str, options: dict[str, str]) -> dict[str, Any]:
-    """Ask for a server, and follow it to its last message."""
-    where = person.hub.url / f"api/users/{person.name}" / (f"servers/{server}" if server else "server")
-    headers = person.xsrf_header()
-    async with person.session.post(where, json=options, headers=headers) as answer:
-        assert answer.status in (201, 202), await answer.text()
-    async with person.session.get(where / "progress", headers=headers) as stream:
-        assert stream.status == 200
-        async for line in stream.content:
-            if line.startswith(b"data: "):
-                last = json.loads(line.removeprefix(b"data: "))
-                if last.get("ready") or last.get("failed"):
-                    return dict(last)
-    raise AssertionError("the stream ended")
-
-
 async def test_the_generated_password_lets_the_first_administrator_in_and_nobody_else(installed: Installed) -> None:
     assert not await installed.hub.person().log_in("admin", "admin")
     assert not await installed.hub.person().log_in("ada", installed.secrets["admin-password"])
@@ -95,7 +78,7 @@ async def test_the_generated_password_lets_the_first_administrator_in_and_nobody
 
 async def test_a_first_launch_gives_a_notebook_that_people_reach_through_the_proxy(installed: Installed) -> None:
     admin = await log_in(installed)
-    ready = await launch(admin, "", {})
+    ready = await follow(admin, "", {})
     assert ready.get("ready"), ready
     [pod] = named(installed.engine, "pods", "jupyter").values()
     assert pod["metadata"]["labels"]["gpuspawner/hub"] == "gpuspawner"
@@ -109,7 +92,7 @@ async def test_a_first_launch_gives_a_notebook_that_people_reach_through_the_pro
 
 async def test_servers_and_logins_outlive_a_hub_that_is_restarted_with_the_same_files(installed: Installed) -> None:
     admin = await log_in(installed)
-    ready = await launch(admin, "named-by-a-snippet", {"profile": "gpu"})
+    ready = await follow(admin, "named-by-a-snippet", {"profile": "gpu"})
     assert ready.get("ready"), ready
     before = {name: pod["metadata"]["uid"] for name, pod in named(installed.engine, "pods", "jupyter").items()}
     await installed.hub.stop()
