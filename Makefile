@@ -20,7 +20,7 @@ BESIDE = --numprocesses 2 --dist loadfile
 
 # The whole suite on the newest JupyterHub, then what touches the hub once more on the last 5.x.
 test: $(VENV)/.test $(VENV_JH5)/.test $(VENV_IMAGE)/.locked
-	@sh tools/need.sh apache2 chromium kubectl postgresql prometheus shibd slapd xmlsec1
+	@sh tools/need.sh apache2 chromium configurable-http-proxy kubectl postgresql prometheus shibd slapd xmlsec1
 	$(BIN)/pytest $(BESIDE)
 	$(VENV_JH5)/bin/pytest $(BESIDE) tests/hub tests/logins
 

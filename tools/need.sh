@@ -6,6 +6,7 @@ PATH=$PATH:/usr/sbin
 package_of() {
     case $1 in
         apache2) echo apache2-bin ;;
+        configurable-http-proxy) echo node-configurable-http-proxy ;;
         kubectl) echo kubernetes-client ;;
         shibd) echo libapache2-mod-shib ;;
         *) echo "$1" ;;

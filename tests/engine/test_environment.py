@@ -148,6 +148,8 @@ REWRITER = Rewriter(
         ("cd /home/jovyan && ls '/certs/ssl.key'>/home/jovyan/out", "cd /data/home && ls '/c/ssl.key'>/data/home/out"),
         ("http://hub/home/jovyan", "http://hub/home/jovyan"),
         ("/mnt/home/jovyan", "/mnt/home/jovyan"),
+        ("sqlite:////home/jovyan/hub.sqlite", "sqlite:////data/home/hub.sqlite"),
+        ("file:///certs/ca.crt", "file:///c/ca.crt"),
         ("http://0.0.0.0:8888/", f"http://{HERE}:8888/"),
         ("--ip=0.0.0.0", f"--ip={HERE}"),
         ("10.0.0.0/8", "10.0.0.0/8"),

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 __all__ = ["Rewriter"]
 
-# A path stands alone in a value or begins after one of these; "hub/home" is no path of its own.
-_BEFORE = r"(?<![\w./$%@~-])"
+# A path stands alone in a value or begins after one of these; "hub/home" is no path of its own. In a URL it is one
+# after file:// and sqlite:///.
+_BEFORE = r"(?:(?<![\w./$%@~-])|(?<=\w://)|(?<=\w:///))"
 _AFTER = r"(?=$|[/:;,\s'\"()<>|&#?*])"
 _ANY_ADDRESS = re.compile(r"(?<![\w.])0\.0\.0\.0(?![\w.]|/\d)|\[::\]")
 _OPTION = r"--?(?:[\w.-]*[.-])?(?:ip|host|bind|addr|address|listen)"

@@ -66,12 +66,10 @@ class ServiceProxy:
                 await self._listen(place, services[place])
 
     async def _listen(self, place: Place, service: Object) -> None:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None  # noqa: S101
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.get_running_loop().create_task(self._pass_on(place, reader, writer))
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
-            await self._pass_on(place, reader, writer)
 
         try:
             self._listeners[place] = await asyncio.start_server(accept, *place, limit=_CHUNK)
