@@ -41,13 +41,13 @@ def authenticator_named(name: str) -> object:
     Raises :exc:`ConfigurationError` where it names nothing.
     """
     installed = {entry.name.lower(): entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name.lower() in installed:
-        return installed[name.lower()].load()
-    if "." in name:
-        try:
+    try:
+        if name.lower() in installed:
+            return installed[name.lower()].load()
+        if "." in name:
             return import_item(name)
-        except ImportError as error:
-            raise ConfigurationError([f"with_workspaces: cannot import {name!r}: {error}"]) from error
+    except ImportError as error:
+        raise ConfigurationError([f"with_workspaces: cannot import {name!r}: {error}"]) from error
     known = ", ".join(sorted(installed))
     hint = nearest(name, installed)
     raise ConfigurationError(

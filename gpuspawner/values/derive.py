@@ -8,7 +8,7 @@ from gpuspawner.errors import ConfigurationError
 from gpuspawner.values.document import Secrets, Values
 from gpuspawner.values.patches import join_patches
 
-__all__ = ["FIRST_ADMINISTRATOR", "authenticator_of", "namespace_objects", "over", "paths", "pod_template", "sections"]
+__all__ = ["FIRST_ADMINISTRATOR", "authenticator_of", "namespace_objects", "paths", "pod_template", "sections"]
 
 FIRST_ADMINISTRATOR = "admin"
 """Who logs in with the generated password where the values name no administrator."""
@@ -30,10 +30,10 @@ def sections(values: Values, secrets: Secrets) -> Sections:
     ConfigurationError
         Where parts contradict each other, with the paths of both.
     """
-    problems = [*_said_twice(values), *_database_problems(secrets)]
+    problems = [*_said_twice(values), *_said_elsewhere(values), *_database_problems(secrets)]
     if problems:
         raise ConfigurationError(problems)
-    found = over(_derived(values, secrets), values.hub.config, values.hub.secret_config)
+    found = _over(_derived(values, secrets), _said(values))
     hub = found["JupyterHub"]
     for trait, ours in (("services", _services(values, secrets)), ("load_roles", _roles(values))):
         theirs = hub.get(trait) or []
@@ -83,18 +83,28 @@ def paths(values: Values) -> dict[str, str]:
     return found
 
 
-def over(base: Mapping[str, Mapping[str, Any]], *more: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Sections one over the other. What a trait of ``hub.config`` and of ``hub.secretConfig`` says as mappings is
-    joined, so that only the secret part of it need be in the latter."""
-    joined: Sections = {}
+def _over(base: Mapping[str, Mapping[str, Any]], *more: Mapping[str, Mapping[str, Any]]) -> Sections:
+    """Sections, the traits of later ones in place of those of earlier ones."""
+    found = {name: dict(traits) for name, traits in base.items()}
     for layer in more:
         for name, traits in layer.items():
-            section = joined.setdefault(name, {})
-            for trait, value in traits.items():
-                old = section.get(trait)
-                both = isinstance(old, Mapping) and isinstance(value, Mapping)
-                section[trait] = {**old, **value} if both else value  # type: ignore[dict-item]
-    return {name: {**base.get(name, {}), **joined.get(name, {})} for name in {**base, **joined}}
+            found[name] = {**found.get(name, {}), **traits}
+    return found
+
+
+def _said(values: Values) -> Sections:
+    """What the values say. Mappings of ``hub.secretConfig`` are joined with what the others say of the same trait, at
+    every depth, so that only the secret part of it need be there."""
+    return _joined(_over(values.hub.config, {"GPUSpawner": values.gpuspawner}), values.hub.secret_config)
+
+
+def _joined(base: Mapping[str, Any], secret: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(base)
+    for key, value in secret.items():
+        old = found.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        found[key] = _joined(old, value) if both else value  # type: ignore[arg-type]
+    return found
 
 
 def _derived(values: Values, secrets: Secrets) -> Sections:
@@ -124,7 +134,7 @@ def _derived(values: Values, secrets: Secrets) -> Sections:
     found: Sections = {"JupyterHub": hub, "ConfigurableHTTPProxy": proxy}
     if secrets.crypt_keys:
         found["CryptKeeper"] = {"keys": list(secrets.crypt_keys)}
-    return found | _login(values, secrets) | {"GPUSpawner": spawner | values.gpuspawner}
+    return found | _login(values, secrets) | {"GPUSpawner": spawner}
 
 
 def _login(values: Values, secrets: Secrets) -> Sections:
@@ -156,11 +166,16 @@ def _database_problems(secrets: Secrets) -> list[str]:
 
 def _said_twice(values: Values) -> list[str]:
     return [
-        f"hub.{key}.GPUSpawner.{trait}: gpuspawner.{trait} says it, too; keep one of them"
-        for key, config in (("config", values.hub.config), ("secretConfig", values.hub.secret_config))
-        for trait in config.get("GPUSpawner", {})
+        f"hub.config.GPUSpawner.{trait}: gpuspawner.{trait} says it, too; keep one of them"
+        for trait in values.hub.config.get("GPUSpawner", {})
         if trait in values.gpuspawner
     ]
+
+
+def _said_elsewhere(values: Values) -> list[str]:
+    """What the chart itself must know, too: its probes and its proxy ask the hub below this path."""
+    said = "base_url" in values.hub.config.get("JupyterHub", {})
+    return ["hub.config.JupyterHub.base_url: say it as hub.baseUrl, which the chart reads, too"] if said else []
 
 
 def _services(values: Values, secrets: Secrets) -> list[dict[str, Any]]:

@@ -83,11 +83,11 @@ def test_with_another_login_nobody_becomes_an_administrator_by_the_name_admin(lo
 
 
 def test_what_the_user_says_wins_over_what_the_chart_derives_and_a_snippet_over_both(load: Load) -> None:
-    hub = {"config": {"JupyterHub": {"cleanup_servers": True, "base_url": "/a/"}}}
-    snippets = {"20-last": "c.JupyterHub.base_url += 'c/'", "10-first": "get_config().JupyterHub.base_url = '/b/'"}
+    hub = {"config": {"JupyterHub": {"cleanup_servers": True, "log_level": "INFO"}}}
+    snippets = {"20-last": "c.JupyterHub.log_level += 'G'", "10-first": "get_config().JupyterHub.log_level = 'DEBU'"}
     c = load({"hub": hub}, {"hub": {"extraConfig": snippets}})
     assert c.JupyterHub.cleanup_servers is True
-    assert c.JupyterHub.base_url == "/b/c/"
+    assert c.JupyterHub.log_level == "DEBUG"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,14 @@ def test_what_the_user_says_wins_over_what_the_chart_derives_and_a_snippet_over_
         ),
         ({"hub": {"config": {"JupyterHub": {"port": "x"}}}}, "hub.config.JupyterHub.port: found 'x', allowed: an int"),
         ({"gpuspawner": {"profiles": {"lab": {}}}}, "gpuspawner.profiles['lab'].image: missing; it is required"),
+        (
+            {"hub": {"config": {"JupyterHub": {"base_url": "/jupyter/"}}}},
+            "hub.config.JupyterHub.base_url: say it as hub.baseUrl, which the chart reads, too",
+        ),
+        (
+            {"login": {"authenticator": "mediawiki"}},
+            "login.authenticator: cannot import 'mediawiki': No module named 'mwoauth'",
+        ),
         ({"hub": {"baseUrl": "jupyter"}}, "hub.baseUrl: found 'jupyter', allowed: a path such as / or /jupyter/"),
         ({"login": {"authenticators": "pam"}}, "login.authenticators: unknown key; did you mean 'authenticator'?"),
     ],
@@ -164,6 +172,12 @@ def test_a_secret_part_of_a_trait_is_joined_with_the_rest_of_it(load: Load) -> N
     assert c.JupyterHub.template_vars["title"] == "Hub"
     assert c.JupyterHub.template_vars["key"] == "secret"
     assert section_of(c)["ledger_url"] == "sqlite:///l.sqlite"
+
+
+def test_a_secret_variable_of_servers_joins_the_others(load: Load) -> None:
+    secret = {"hub": {"secretConfig": {"GPUSpawner": {"environment": {"WANDB_API_KEY": "secret"}}}}}
+    c = load({"gpuspawner": {"environment": {"LANG": "C"}}}, secret)
+    assert section_of(c)["environment"] == {"LANG": "C", "WANDB_API_KEY": "secret"}
 
 
 def test_a_value_of_secret_config_that_is_no_good_is_not_shown(load: Load) -> None:

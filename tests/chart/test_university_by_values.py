@@ -3,13 +3,15 @@
 import base64
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from cluster import TINY_SERVER
 from hub_process import HubProcess
-from identity_provider import CLIENT, IdentityProvider, log_in_at_the_provider, words_of
+from identity_provider import CLIENT, IdentityProvider, identity_provider, log_in_at_the_provider, words_of
 from jupyterhub.utils import random_port
 from launching import named
 from rendering import merged, render
@@ -33,6 +35,13 @@ def secret(name: str, **data: str) -> dict[str, Any]:
     """A Secret that the administrators have made."""
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}
+
+
+@pytest.fixture
+def provider() -> Iterator[IdentityProvider]:
+    """The university's OpenID Connect provider."""
+    with identity_provider() as running:
+        yield running
 
 
 async def test_students_log_in_at_their_university_and_get_the_gpu_of_their_course(
