@@ -7,6 +7,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+from helm_python.errors import HelmRenderError
 from institution import REPOSITORY, WHEEL, Institution, running_institution
 from mounted import mount
 from pod_security import violations
@@ -86,15 +87,21 @@ def test_the_bundle_stands_also_where_programs_look_that_read_no_variable() -> N
 
 
 def test_with_a_namespace_for_each_user_each_has_the_settings_that_its_servers_mount() -> None:
-    manifests = render({**FULL, "gpuspawner": {"user_namespaces": {}}})
+    file = {"mountPath": "/etc/motd", "stringData": "Welcome"}
+    own = {"gpuspawner": {"user_namespaces": {}}, "singleuser": {"extraFiles": {"motd": file}}}
+    manifests = render({**FULL, **own})
     assert manifests.maybe("ConfigMap", "notebook") is None
+    assert manifests.maybe("ConfigMap", "singleuser-files") is None
+    with pytest.raises(HelmRenderError, match="no namespace that gpuspawner"):
+        render(merged(own, {"singleuser": {"extraFiles": {"motd": {"secret": True}}}}))
     made = {one["metadata"]["name"]: one for one in build_namespace_objects(settings_of(manifests))}
     mounted = {
         volume["configMap"]["name"]: [item["key"] for item in volume["configMap"]["items"]]
         for volume in server_pod(manifests)["spec"]["volumes"]
         if "configMap" in volume
     }
-    assert set(mounted.pop("gpuspawner-notebook")) == set(made["gpuspawner-notebook"]["data"])
+    for name in ("gpuspawner-notebook", "gpuspawner-singleuser-files"):
+        assert set(mounted.pop(name)) == set(made[name]["data"])
     assert mounted == {"hospital-ca": ["bundle.pem"]}, "this one is the operator's to put there"
 
 

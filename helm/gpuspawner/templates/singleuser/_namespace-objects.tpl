@@ -16,6 +16,15 @@ namespace where all have one. The hub applies them; gpuspawner.user_namespaces.o
 {{- $named := dict "name" (printf "%s-singleuser" $fullname) }}
 {{- $objects = append $objects (dict "apiVersion" "networking.k8s.io/v1" "kind" "NetworkPolicy" "metadata" $named "spec" $spec) }}
 {{- end }}
+{{- range $name, $file := .Values.singleuser.extraFiles }}
+{{- if and $file (eq true $file.secret) }}
+{{- fail (printf "singleuser.extraFiles.%s.secret: found true, and no namespace that gpuspawner.user_namespaces makes has that Secret. Leave secret out where the file is none, or leave user_namespaces out." $name) }}
+{{- end }}
+{{- end }}
+{{- with (include "gpuspawner.files" .Values.singleuser.extraFiles | fromJson).configMap }}
+{{- $named := dict "name" (printf "%s-singleuser-files" $fullname) }}
+{{- $objects = append $objects (merge (dict "apiVersion" "v1" "kind" "ConfigMap" "metadata" $named) .) }}
+{{- end }}
 {{- if include "gpuspawner.zone.withoutDownloads" . }}
 {{- $named := dict "name" (printf "%s-notebook" $fullname) }}
 {{- $data := include "gpuspawner.zone.notebookSettings" . | fromJson }}
