@@ -14,6 +14,7 @@ from workloads import APPS, BATCH, conditions, job, pods, rolled_out, settled, t
 from gpuspawner.local.controllers.rollout import next_replicas
 
 Object = dict[str, Any]
+BUDGETS = "poddisruptionbudgets.policy"
 MERGE = "application/merge-patch+json"
 
 
@@ -246,3 +247,59 @@ def test_a_step_of_a_rolling_update_takes_nothing_away_that_was_promised(
     surviving = min(new[1], grown) + sum(min(now, was) for now, (_, was) in zip(reduced, old, strict=True))
     standing = new[1] + sum(available for _, available in old)
     assert surviving >= min(standing, wanted - unavailable)
+
+
+async def test_a_stateful_set_makes_its_pods_in_order_with_a_claim_each(tmp_path: Path) -> None:
+    async with running_engine(tmp_path) as lab:
+        claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                 "resources": {"requests": {"storage": "1Gi"}}}}  # fmt: skip
+        mounts = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        made: list[str] = []
+        lab.store.subscribe(lambda kind, type_, obj: made.append(f"{type_} {obj['metadata']['name']}")
+                            if kind == "pods" and type_ in ("ADDED", "DELETED") else None)  # fmt: skip
+        body = workload("db", pods=template("exec sleep 1000", container=mounts), replicas=2)
+        body["spec"] |= {"serviceName": "db", "volumeClaimTemplates": [claim]}
+        await lab.ok("POST", f"{APPS}/statefulsets", body)
+        await lab.until("db", lambda obj: obj["status"].get("readyReplicas") == 2, "statefulsets.apps")
+        assert made == ["ADDED db-0", "ADDED db-1"]
+        assert {stored.name for stored in lab.store.items("persistentvolumeclaims", "demo")} == {
+            "data-db-0",
+            "data-db-1",
+        }
+        assert lab.store.get("pods", "demo", "db-1")["spec"]["hostname"] == "db-1"
+        await patch(lab, f"{APPS}/statefulsets/db", {"spec": {"template": {"metadata": {"labels": {"v": "2"}}}}})
+
+        def renewed(obj: Object) -> bool:
+            status = obj["status"]
+            return status["observedGeneration"] == 2 and status["updatedReplicas"] == status["readyReplicas"] == 2
+
+        await lab.until("db", renewed, "statefulsets.apps")
+        assert made[2:] == ["DELETED db-1", "ADDED db-1", "DELETED db-0", "ADDED db-0"]
+        await patch(lab, f"{APPS}/statefulsets/db", {"spec": {"replicas": 1}})
+        await lab.gone("db-1")
+        assert len(lab.store.items("persistentvolumeclaims", "demo")) == 2
+
+
+async def test_a_drain_takes_no_more_pods_than_their_budget_allows(tmp_path: Path) -> None:
+    async with running_engine(tmp_path) as lab:
+        spec = {"selector": {"matchLabels": {"app": "it"}}, "maxUnavailable": 1}
+        path = "/apis/policy/v1/namespaces/demo/poddisruptionbudgets"
+        await lab.ok("POST", path, {"metadata": {"name": "most"}, "spec": spec})
+        ready = {"readinessProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": 1, "periodSeconds": 1}}
+        await lab.ok("POST", f"{APPS}/deployments", workload("web", pods=template(container=ready), replicas=2))
+        budget = await lab.until("most", lambda obj: obj["status"].get("disruptionsAllowed") == 1, BUDGETS)
+        assert {key: budget["status"][key] for key in ("currentHealthy", "desiredHealthy", "expectedPods")} == {
+            "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2}  # fmt: skip
+        first, second = (pod["metadata"]["name"] for pod in pods(lab))
+        await evict(lab, first)
+        status, answer = await evict(lab, second)
+        assert (status, answer["reason"]) == (429, "TooManyRequests")
+        assert "needs 1 healthy pods and has 1 currently" in answer["details"]["causes"][0]["message"]
+        await lab.until("most", lambda obj: obj["status"].get("disruptionsAllowed") == 1, BUDGETS)
+        assert (await evict(lab, second))[0] == 201
+
+
+async def evict(lab: Lab, name: str) -> tuple[int, Any]:
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    status, answer = await lab.call("POST", f"/api/v1/namespaces/demo/pods/{name}/eviction", body)
+    return status, answer

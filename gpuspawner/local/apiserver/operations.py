@@ -9,6 +9,7 @@ from gpuspawner.local.apiserver.admission import admit, check_namespace, mutate
 from gpuspawner.local.apiserver.apply import apply_configuration, drop_overwritten
 from gpuspawner.local.apiserver.binding import bind, set_condition
 from gpuspawner.local.apiserver.defaults import apply_defaults, prepare_new
+from gpuspawner.local.apiserver.disruption import check_eviction
 from gpuspawner.local.apiserver.eventshapes import from_events_group, to_events_group
 from gpuspawner.local.apiserver.patch import apply_patch
 from gpuspawner.local.apiserver.quota import admit_to_quotas
@@ -225,7 +226,7 @@ class Operations:
 
     def evict(self, namespace: str, name: str, body: Any, options: DeleteOptions) -> Object:
         """Evict a pod: mark it as disrupted and delete it."""
-        self.store.stored("pods", namespace, name)
+        check_eviction(self.store, self.store.stored("pods", namespace, name).obj)
         asked = body.get("deleteOptions") or {}
         grace = asked.get("gracePeriodSeconds", options.grace_seconds)
         uid = (asked.get("preconditions") or {}).get("uid")

@@ -4,7 +4,7 @@ Sources: ``pkg/apis/{apps,batch,networking,policy}/validation`` of https://githu
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -103,12 +103,16 @@ def _selecting(obj: Object, restart: tuple[str, ...] = ("Always",)) -> Iterator[
     elif not selects(selector, labels):
         where = "spec.template.metadata.labels"
         yield _invalid(where, labels, "`selector` does not match template `labels`")
-    yield from _template(spec["template"], "spec.template", restart)
+    claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])]
+    yield from _template(spec["template"], "spec.template", restart, claims)
 
 
-def _template(template: Object, where: str, restart: tuple[str, ...]) -> Iterator[Cause]:
+def _template(template: Object, where: str, restart: tuple[str, ...], claims: Sequence[str] = ()) -> Iterator[Cause]:
     yield from validate_labels(template.get("metadata", {}).get("labels", {}), f"{where}.metadata.labels")
     spec = template["spec"]
+    if claims:
+        volumes = [one for one in spec.get("volumes", []) if one.get("name") not in claims]
+        spec = spec | {"volumes": volumes + [{"name": name, "emptyDir": {}} for name in claims]}
     for cause in validate_pod({"spec": spec}):
         yield cause | {"field": f"{where}.{cause['field']}"}
     if spec["restartPolicy"] not in restart:

@@ -3,14 +3,22 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from gpuspawner.local.apiserver.disruption import BUDGETS
 from gpuspawner.local.apiserver.store import Object, Store
+from gpuspawner.local.controllers.budgets import DisruptionBudgets
 from gpuspawner.local.controllers.daemon_sets import DaemonSets
 from gpuspawner.local.controllers.deployments import Deployments
 from gpuspawner.local.controllers.endpoints import ServiceEndpoints
 from gpuspawner.local.controllers.jobs import Jobs
 from gpuspawner.local.controllers.replica_sets import ReplicaSets
+from gpuspawner.local.controllers.stateful_sets import StatefulSets
 
 __all__ = ["ControllerManager"]
+
+_FOLLOWED = (
+    *("deployments.apps", "replicasets.apps", "daemonsets.apps", "statefulsets.apps", "jobs.batch"),
+    *("services", BUDGETS),
+)
 
 
 class _Controller(Protocol):
@@ -38,8 +46,9 @@ class ControllerManager:
         """Take in what the store holds and follow it; needs a running event loop."""
         store = self._store
         jobs = Jobs(store, backoff=self._job_backoff)
-        self._controllers = (Deployments(store), ReplicaSets(store), DaemonSets(store), jobs, ServiceEndpoints(store))
-        for resource in ("deployments.apps", "replicasets.apps", "daemonsets.apps", "jobs.batch", "services"):
+        workloads = (Deployments(store), ReplicaSets(store), DaemonSets(store), StatefulSets(store), jobs)
+        self._controllers = (*workloads, ServiceEndpoints(store), DisruptionBudgets(store))
+        for resource in _FOLLOWED:
             for stored in store.items(resource):
                 self._on_change(resource, "ADDED", stored.obj)
         self._unsubscribe = store.subscribe(self._on_change)
