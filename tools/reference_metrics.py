@@ -18,7 +18,9 @@ of it appears with the first login or running server.
 
 A scrape costs the hub 2 ms of CPU with 1,000 servers on 10 nodes, and 30 ms on 1,000 nodes with 5,000 pods of others.
 
-JupyterHub lets in whoever has the scope `read:metrics`. A role for Prometheus, and what its configuration needs:
+JupyterHub lets in whoever has the scope `read:metrics`. With the Helm chart, `monitoring.serviceMonitor.enabled` makes
+a token with just that, and a ServiceMonitor that shows it. Elsewhere, a role for Prometheus, and what its configuration
+needs:
 
 ```python
 c.JupyterHub.services = [{"name": "prometheus", "api_token": open("/srv/jupyterhub/prometheus-token").read().strip()}]
@@ -34,39 +36,20 @@ scrape_configs:
     scheme: https
 ```
 
-`helm/dashboards/gpuspawner.json` in the repository is a dashboard for Grafana: *Dashboards, New, Import*. It asks for a
-Prometheus, and can be narrowed to GPU classes and workspaces.
+`helm/gpuspawner/files/dashboard.json` in the repository is a dashboard for Grafana: *Dashboards, New, Import*, or
+`monitoring.dashboard.enabled` of the chart. It asks for a Prometheus, and can be narrowed to GPU classes and
+workspaces.
 """
 ALERTS = """\
 ## Alerts
 
-A few that are worth waking for; the numbers are a beginning.
+A few that are worth waking for; the numbers are a beginning. The chart makes a PrometheusRule of them
+(`monitoring.rules.enabled`).
 
 ```yaml
-groups:
-  - name: gpuspawner
-    rules:
-      - alert: HubDoesNotSeeTheCluster
-        expr: min by (resource) (gpuspawner_watch_up) == 0 or max by (resource) (gpuspawner_watch_silent_seconds) > 300
-        for: 5m
-        annotations:
-          summary: The hub hears nothing of {{ $labels.resource }}; servers start and end late, or not at all.
-      - alert: LedgerTakesNoWrites
-        expr: gpuspawner_ledger_up == 0
-        for: 5m
-        annotations:
-          summary: Launches that cost something are refused until the database of the ledger answers.
-      - alert: LaunchesFail
-        expr: sum by (reason) (increase(gpuspawner_launches_total{outcome="failed"}[30m])) > 5
-        annotations:
-          summary: Launches fail with {{ $labels.reason }}.
-      - alert: GPUsOutOfService
-        expr: sum by (gpu_class, state) (gpuspawner_gpus{state!~"free|used"}) > 0
-        for: 2d
-        annotations:
-          summary: "{{ $value }} {{ $labels.gpu_class }} GPUs are {{ $labels.state }} since two days."
-```
+{}```
 """
+RULES = Path(__file__).parent.parent / "helm" / "gpuspawner" / "files" / "alerts.yaml"
 
 
 def document() -> str:
@@ -76,5 +59,11 @@ def document() -> str:
         labels = ", ".join(f"`{label}`" for label in one.labels)
         lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.help} |")
     first, *_, last = BUCKETS
-    lines += ["", f"Histograms have {len(BUCKETS)} buckets from {first} s to {format_duration(int(last))}.", "", ALERTS]
+    alerts = ALERTS.format(RULES.read_text(encoding="utf-8").partition("\n")[2])
+    lines += [
+        "",
+        f"Histograms have {len(BUCKETS)} buckets from {first} s to {format_duration(int(last))}.",
+        "",
+        alerts,
+    ]
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()).strip() + "\n"

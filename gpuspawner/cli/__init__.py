@@ -92,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_explain(commands)
     _add_smoke_test(commands)
+    _add_await_images(commands)
     which, period = _which_ledger(), _period()
     _add_ledger(commands, which, period)
     _add_simulate(commands, which, period)
@@ -155,6 +156,20 @@ def _add_smoke_test(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         help="file with the token of a service of JupyterHub (default: $JUPYTERHUB_API_TOKEN). It takes the scopes "
         "admin:users!user=USER and tokens!user=USER",
     )
+
+
+def _add_await_images(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    images = commands.add_parser(
+        "await-images",
+        help="wait until the chart's pre-puller has the images on all nodes",
+        description="For the hook of the Helm chart. Waits for DaemonSets whose init containers are the images. Nodes "
+        "that do not take up their pod within a minute are passed over. Exit status 0: every other node has them; 1: "
+        "one cannot be pulled, or it takes too long; 2: Kubernetes does not answer.",
+    )
+    images.add_argument("daemonset", nargs="+", help="names of the DaemonSets")
+    images.add_argument("--namespace", required=True, help="their namespace")
+    images.add_argument("--timeout", type=int, default=1800, metavar="SECONDS", help="(default: %(default)s)")
+    images.add_argument("--kubeconfig", help="(default: the pod's service account, else that of kubectl)")
 
 
 def _which_ledger() -> argparse.ArgumentParser:

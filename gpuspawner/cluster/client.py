@@ -32,6 +32,7 @@ __all__ = ["ApiError", "Client", "Connection", "Raw", "UnreachableError"]
 logger = logging.getLogger(__name__)
 
 _GROUPS = {
+    "daemonsets": "/apis/apps/v1",
     "deviceclasses": "/apis/resource.k8s.io/v1",
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "resourceclaims": "/apis/resource.k8s.io/v1",

@@ -24,6 +24,10 @@ LISTS = {
     "hub.database.pvc.accessModes": [HOSTILE],
     "proxy.service.loadBalancerSourceRanges": [HOSTILE],
     "restrictedZone.httpProxy.noProxy": [HOSTILE],
+    "prePuller.extraImages": [HOSTILE],
+    "scheduler.tolerations": [{"key": HOSTILE, "operator": HOSTILE}],
+    "monitoring.from": [{"podSelector": {"matchLabels": {"a": HOSTILE}}}],
+    "monitoring.serviceMonitor.relabelings": [{"regex": HOSTILE}],
 }
 MAPS = {
     "commonLabels": {"a": HOSTILE},
@@ -43,6 +47,13 @@ MAPS = {
     "proxy.service.annotations": {HOSTILE: HOSTILE},
     "ingress.annotations": {HOSTILE: HOSTILE},
     "httpRoute.annotations": {HOSTILE: HOSTILE},
+    "placeholders": {"gpu": {"replicas": 1, "memory": HOSTILE}},
+    "resourceQuota": {"hard": {HOSTILE: HOSTILE}},
+    "prePuller.annotations": {HOSTILE: HOSTILE},
+    "scheduler.annotations": {HOSTILE: HOSTILE},
+    "monitoring.serviceMonitor.labels": {HOSTILE: HOSTILE},
+    "monitoring.dashboard.annotations": {HOSTILE: HOSTILE},
+    "monitoring.rules.alertLabels": {HOSTILE: HOSTILE},
     "serviceAccount.annotations": {HOSTILE: HOSTILE},
     "singleuser.serviceAccount.annotations": {HOSTILE: HOSTILE},
     "singleuser.extraFiles": {HOSTILE: {"mountPath": f"/{HOSTILE}", "stringData": HOSTILE}},
@@ -54,6 +65,11 @@ EVERYTHING_ON: dict[str, Any] = {
     "imagePullSecret": {"create": True, "registry": "a", "username": "b", "password": "c"},
     "singleuser": {"serviceAccount": {"create": True}},
     "proxy": {"service": {"type": "LoadBalancer"}},
+    "priorityClasses": {"create": True},
+    "prePuller": {"hook": {"enabled": True}, "continuous": {"enabled": True}},
+    "placeholders": {"gpu": {"replicas": 1}},
+    "scheduler": {"enabled": True},
+    "monitoring": {"serviceMonitor": {"enabled": True}, "dashboard": {"enabled": True}, "rules": {"enabled": True}},
 }
 
 

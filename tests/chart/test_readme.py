@@ -46,7 +46,7 @@ def test_the_values_file_of_the_readme_makes_the_hub_that_it_describes(tmp_path:
 
 
 def test_the_secret_of_the_readme_has_the_keys_that_the_hub_mounts() -> None:
-    said = set(re.findall(r"--from-literal=([a-z-]+)=", README))
+    said = set(re.findall(r"--from-literal=([a-z.-]+)=", README))
     assert said == set(decoded(render().one("Secret", "secrets")))
 
 

@@ -13,7 +13,7 @@ import pytest
 from gpuspawner.metrics.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
-DASHBOARD = json.loads((ROOT / "helm" / "dashboards" / "gpuspawner.json").read_text(encoding="utf-8"))
+DASHBOARD = json.loads((ROOT / "helm" / "gpuspawner" / "files" / "dashboard.json").read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 SERIES = {name: one for one in FAMILIES for name in one.series}
 NAME = re.compile(r"\bgpuspawner_\w+")
@@ -71,7 +71,7 @@ def test_a_query_names_metrics_and_labels_that_there_are(query: str) -> None:
     for name, selector in LABELS.findall(query):
         assert set(re.findall(r"(\w+)\s*[=!]~?", selector)) <= set(SERIES[name].labels)
     grouped = {label.strip() for group in GROUPED.findall(query) for label in group.split(",")}
-    assert grouped <= {"le", *(label for name in names for label in SERIES[name].labels)}
+    assert grouped <= {"le", "namespace", *(label for name in names for label in SERIES[name].labels)}
 
 
 def test_every_metric_but_what_is_only_for_looking_up_is_on_the_dashboard() -> None:

@@ -20,6 +20,15 @@ a DNS label. It is also c.GPUSpawner.hub_name.
 {{- end }}
 {{- end }}
 
+{{/* A name of the configuration as part of an object's name; one that must be changed or cut gets a hash. */}}
+{{- define "gpuspawner.dnsName" -}}
+{{- $safe := regexReplaceAll "[^a-z0-9-]" . "-" | trunc 20 }}
+{{- if ne $safe . }}
+{{- $safe = printf "%s-%s" (trimSuffix "-" $safe) (sha256sum . | trunc 6) }}
+{{- end }}
+{{- $safe }}
+{{- end }}
+
 {{/* Labels of every object: (dict "context" $ "component" "hub"). */}}
 {{- define "gpuspawner.labels" -}}
 {{- $own := include "gpuspawner.selectorLabels" . | fromYaml }}
@@ -70,6 +79,11 @@ restarts only what it changes.
 {{- toJson $names }}
 {{- end }}
 
+{{/* imagePullSecrets of a pod that is made before the release's own Secrets. */}}
+{{- define "gpuspawner.hook.imagePullSecrets" -}}
+{{- include "gpuspawner.imagePullSecrets" . | replace (printf "%s-registry" (include "gpuspawner.fullname" .) | quote) (printf "%s-hook-registry" (include "gpuspawner.fullname" .) | quote) }}
+{{- end }}
+
 {{/* imagePullSecrets of a pod of the chart. */}}
 {{- define "gpuspawner.imagePullSecrets" -}}
 {{- with include "gpuspawner.imagePullSecretNames" . | fromJsonArray }}
@@ -80,17 +94,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Pod Security "restricted": (dict "uid" 1000). */}}
-{{- define "gpuspawner.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: {{ .uid }}
-runAsGroup: {{ .uid }}
-fsGroup: {{ .uid }}
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
+{{/* Pod Security "restricted". */}}
 {{- define "gpuspawner.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -128,7 +132,8 @@ http://{{ include "gpuspawner.fullname" . }}-hub.{{ .Release.Namespace }}.svc:80
 {{- end }}
 
 {{/*
-Where a pod runs and how: (dict "context" $ "values" .Values.hub). Without an affinity of its own, a pod of the chart
+Where a pod runs and how: (dict "context" $ "values" .Values.hub). With "hook" true it is made before the release's own
+PriorityClasses. Without an affinity of its own, a pod of the chart
 keeps away from GPU nodes where it can, so that an autoscaler can take them away.
 */}}
 {{- define "gpuspawner.scheduling" -}}
@@ -157,7 +162,7 @@ affinity:
 topologySpreadConstraints:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.priorityClassName }}
+{{- with .values.priorityClassName | default (eq true (.hook | default false) | ternary .context.Values.priorityClasses.existing.core (include "gpuspawner.priorityClass" (dict "context" .context "part" "core"))) }}
 priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}

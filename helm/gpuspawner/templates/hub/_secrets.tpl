@@ -1,7 +1,7 @@
 {{/* Keys of the Secret that need not be there, as a JSON list: a hub without them lacks what they are for. */}}
 {{- define "gpuspawner.optionalSecretKeys" -}}
 {{- $keys := list "crypt-keys" "admin-password" }}
-{{- range $name, $service := .Values.hub.services }}
+{{- range $name, $service := include "gpuspawner.services" . | fromJson }}
 {{- if not (get ($service | default dict) "api_token") }}
 {{- $keys = append $keys (printf "service-token.%s" $name) }}
 {{- end }}

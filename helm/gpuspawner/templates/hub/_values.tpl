@@ -50,7 +50,7 @@ secret.
   "hub" (dict
     "baseUrl" (include "gpuspawner.baseUrl" .)
     "config" .Values.hub.config
-    "loadRoles" .Values.hub.loadRoles
+    "loadRoles" (include "gpuspawner.loadRoles" . | fromJson)
   )
 | toPrettyJson }}
 {{- end }}
@@ -60,6 +60,6 @@ secret.
 {{- dict "hub" (dict
   "secretConfig" .Values.hub.secretConfig
   "extraConfig" .Values.hub.extraConfig
-  "services" .Values.hub.services
+  "services" (include "gpuspawner.services" . | fromJson)
 ) | toPrettyJson }}
 {{- end }}
