@@ -17,6 +17,7 @@ from gpuspawner.errors import ConfigurationError
 from gpuspawner.schema import nearest
 from gpuspawner.values.document import Secrets, of_chart
 from gpuspawner.values.load import apply_values
+from gpuspawner.values.misplaced import misplaced_secrets
 
 __all__ = ["load_values_files"]
 
@@ -47,7 +48,7 @@ def load_values_files(paths: Sequence[Path]) -> Config:
     values: dict[str, Any] = {}
     for path in paths:
         values = _merged(values, _read(path))
-    problems = [*_problems(values)]
+    problems = [*_problems(values), *misplaced_secrets(values)]
     if not problems:
         return _configured(values)
     try:  # what the hub reads of the section, whatever else is wrong

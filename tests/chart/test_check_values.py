@@ -68,6 +68,10 @@ def test_values_with_every_key_are_described_as_a_configuration_is(capsys: pytes
             "login.authenticator: no authenticator is called 'genric-oauth'",
         ),
         ({"hub": {"config": {"JupyterHub": {"nosuch": 1}}}}, "hub.config.JupyterHub.nosuch: unknown key"),
+        (
+            {"hub": {"config": {"DummyAuthenticator": {"password": "a"}}}},
+            "hub.config.DummyAuthenticator.password: a Conf",
+        ),
         ({"hub": {"extraConfig": {"10-mine": "c.x = 1\n1/0"}}}, "hub.extraConfig.10-mine, line 2: ZeroDivisionError"),
     ],
 )

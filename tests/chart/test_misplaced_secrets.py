@@ -7,6 +7,8 @@ import pytest
 from helm_python import HelmRenderError
 from rendering import render
 
+from gpuspawner.values.misplaced import misplaced_secrets
+
 CANARY = "c4n4ry-in-plain-sight"
 CLIENT = {"client_id": "gpuspawner", "token_url": "https://id.example.edu/token", "username_key": "sub"}
 PRIVATE_KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n"
@@ -59,6 +61,15 @@ BASE64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg=="
             {"hub": {"extraEnv": {"PGPASSWORD": CANARY}}},
             f"hub.extraEnv.PGPASSWORD: {FROM_A_SECRET}",
         ),
+        ({"hub": {"extraEnv": {"PGPASSWORD": {"value": CANARY}}}}, f"hub.extraEnv.PGPASSWORD: {FROM_A_SECRET}"),
+        (
+            {
+                "hub": {
+                    "extraContainers": [{"name": "a", "image": "b:1", "env": [{"name": "A_TOKEN", "value": CANARY}]}]
+                }
+            },
+            f"hub.extraContainers[0].env[0][A_TOKEN].value: {FROM_A_SECRET}",
+        ),
         ({"proxy": {"extraEnv": {"HTTPS_PROXY": f"http://me:{CANARY}@proxy"}}}, "proxy.extraEnv.HTTPS_PROXY"),
         (
             {"hub": {"extraFiles": {"saml.pem": {"mountPath": "/saml.pem", "stringData": PRIVATE_KEY}}}},
@@ -75,8 +86,10 @@ BASE64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCg=="
 def test_a_secret_that_others_could_read_is_refused_by_its_path(values: dict[str, Any], told: str) -> None:
     with pytest.raises(HelmRenderError) as refused:
         render(values)
-    assert told in str(refused.value)
+    lines = str(refused.value).split(":\n", 1)[1].splitlines()
+    assert any(line.startswith(told) for line in lines)
     assert CANARY not in str(refused.value)
+    assert misplaced_secrets(values) == lines, "the template and gpuspawner check say the same"
 
 
 def test_all_of_them_are_told_at_once() -> None:
@@ -84,6 +97,7 @@ def test_all_of_them_are_told_at_once() -> None:
     with pytest.raises(HelmRenderError) as refused:
         render({"hub": hub})
     told = str(refused.value).split(":\n", 1)[1].splitlines()
+    assert misplaced_secrets({"hub": hub}) == told
     assert [line.partition(": ")[0] for line in told] == [
         "hub.config.A.password",
         "hub.config.B.token",
@@ -92,39 +106,39 @@ def test_all_of_them_are_told_at_once() -> None:
 
 
 def test_what_only_sounds_like_a_secret_is_none() -> None:
-    render(
-        {
-            "gpuspawner": {
-                "gpu_classes": {"token": {"accepts": [{"resource": "nvidia.com/gpu"}]}},
-                "profiles": {"password": {"image": "example.org/notebook:1"}},
-                "workspaces": {"secret": {"members": ["keys"], "quota": {"token": 1}}},
-                "image_pull_secrets": ["registry"],
-                "token_in_secret": False,
-                "idle": {"prometheus": {"url": "http://prometheus:9090", "token_file": "/run/token"}},
-                "pod_template": {
-                    "spec": {
-                        "containers": [
-                            {
-                                "name": "notebook",
-                                "env": [
-                                    {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
-                                ],
-                            }
-                        ]
-                    }
-                },
+    values: dict[str, Any] = {
+        "gpuspawner": {
+            "gpu_classes": {"token": {"accepts": [{"resource": "nvidia.com/gpu"}]}},
+            "profiles": {"password": {"image": "example.org/notebook:1"}},
+            "workspaces": {"secret": {"members": ["keys"], "quota": {"token": 1}}},
+            "image_pull_secrets": ["registry"],
+            "token_in_secret": False,
+            "idle": {"prometheus": {"url": "http://prometheus:9090", "token_file": "/run/token"}},
+            "pod_template": {
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "notebook",
+                            "env": [
+                                {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+                            ],
+                        }
+                    ]
+                }
             },
-            "hub": {
-                "config": {
-                    "GenericOAuthenticator": CLIENT,
-                    "JupyterHub": {"cookie_secret_file": "/secret", "oauth_token_expires_in": 60},
-                    "NativeAuthenticator": {"check_common_password": True, "minimum_password_length": 12},
-                },
-                "extraEnv": {"PGPASSWORD": {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}},
-                "extraFiles": {"key": {"mountPath": "/k", "stringData": PRIVATE_KEY, "secret": True}},
+        },
+        "hub": {
+            "config": {
+                "GenericOAuthenticator": CLIENT,
+                "JupyterHub": {"cookie_secret_file": "/secret", "oauth_token_expires_in": 60},
+                "NativeAuthenticator": {"check_common_password": True, "minimum_password_length": 12},
             },
-        }
-    )
+            "extraEnv": {"PGPASSWORD": {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}},
+            "extraFiles": {"key": {"mountPath": "/k", "stringData": PRIVATE_KEY, "secret": True}},
+        },
+    }
+    render(values)
+    assert misplaced_secrets(values) == []
 
 
 def test_what_may_be_secret_is_in_secrets_alone() -> None:

@@ -77,6 +77,7 @@ PURE = [
     "reports.effective_limits",
     "values.document",
     "values.patches",
+    "values.misplaced",
     "values.derive",
 ]
 # What a pure room may import from outside: no I/O, no hub, no cluster.

@@ -14,6 +14,9 @@ In hub.config, where names are those of traits, also lists and maps of texts: "d
 {{- end }}
 {{- range $key, $value := .value }}
 {{- $text := and (kindIs "string" $value) $value }}
+{{- if kindIs "map" $value }}
+{{- $text = and (kindIs "string" $value.value) $value.value }}
+{{- end }}
 {{- $texts := and $deep (or (kindIs "slice" $value) (kindIs "map" $value)) $value }}
 {{- if and (or $text $texts) (include "gpuspawner.isSecretName" $key) }}
 {{- printf "%s.%s: %s\n" $path $key $remedy }}
@@ -45,12 +48,18 @@ In hub.config, where names are those of traits, also lists and maps of texts: "d
 {{- $section := "a ConfigMap is no place for secrets; say it below hub.secretConfig.GPUSpawner, or have servers read a Secret" }}
 {{- $variable := "a pod's spec is no place for secrets; take it from a Secret, with valueFrom and secretKeyRef" }}
 {{- $alone := "a ConfigMap is no place for secrets; say secret: true beside it" }}
-{{- $found := list
-  (include "gpuspawner.secretsIn" (dict "path" "hub.config" "value" .Values.hub.config "remedy" $config "deep" true))
-  (include "gpuspawner.secretsIn" (dict "path" "gpuspawner" "value" .Values.gpuspawner "remedy" $section "deep" false))
-  (include "gpuspawner.secretsIn" (dict "path" "hub.extraEnv" "value" .Values.hub.extraEnv "remedy" $variable "deep" false))
-  (include "gpuspawner.secretsIn" (dict "path" "proxy.extraEnv" "value" .Values.proxy.extraEnv "remedy" $variable "deep" false))
+{{- $found := list }}
+{{- range list
+  (list "hub.config" .Values.hub.config $config true)
+  (list "gpuspawner" .Values.gpuspawner $section false)
+  (list "hub.extraEnv" .Values.hub.extraEnv $variable false)
+  (list "hub.extraContainers" .Values.hub.extraContainers $variable false)
+  (list "hub.initContainers" .Values.hub.initContainers $variable false)
+  (list "proxy.extraEnv" .Values.proxy.extraEnv $variable false)
+  (list "proxy.extraArgs" .Values.proxy.extraArgs $variable false)
 }}
+{{- $found = append $found (include "gpuspawner.secretsIn" (dict "path" (index . 0) "value" (index . 1) "remedy" (index . 2) "deep" (index . 3))) }}
+{{- end }}
 {{- range $path, $files := dict "hub.extraFiles" .Values.hub.extraFiles "singleuser.extraFiles" .Values.singleuser.extraFiles }}
 {{- range $name, $file := $files }}
 {{- if and $file (not $file.from) (not $file.secret) }}
