@@ -1,6 +1,16 @@
-{{/* The GPUSpawner section: the values', or the chart's first start with the image of singleuser.image. */}}
+{{/*
+The GPUSpawner section: the values', or the chart's first start with the image of singleuser.image. An entry that is null
+has been taken away by a later values file.
+*/}}
 {{- define "gpuspawner.section" -}}
-{{- $said := .Values.gpuspawner }}
+{{- $said := deepCopy .Values.gpuspawner }}
+{{- range $key := list "gpu_classes" "profiles" "workspaces" "cohorts" }}
+{{- range $name, $entry := index $said $key }}
+{{- if kindIs "invalid" $entry }}
+{{- $_ := unset (index $said $key) $name }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if or $said.gpu_classes $said.profiles $said.workspaces }}
 {{- toYaml $said }}
 {{- else }}
@@ -9,7 +19,7 @@
 {{- range $_, $profile := $first.profiles }}
 {{- $_ := set $profile "image" ($profile.image | default $image) }}
 {{- end }}
-{{- merge (deepCopy $said) $first | toYaml }}
+{{- merge $said $first | toYaml }}
 {{- end }}
 {{- end }}
 
