@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,37 @@ async def evict(lab: Lab, name: str) -> tuple[int, Any]:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
     status, answer = await lab.call("POST", f"/api/v1/namespaces/demo/pods/{name}/eviction", body)
     return status, answer
+
+
+async def test_a_cron_job_makes_a_job_whenever_it_is_due_and_keeps_the_last_ones(tmp_path: Path) -> None:
+    async with running_engine(tmp_path) as lab:
+        moment = datetime(2026, 11, 21, 5, 59, 59, 900_000, tzinfo=UTC)
+        lab.store.clock = lambda: moment
+        spec = job("backup", "echo done")["spec"]
+        body = {"metadata": {"name": "nightly"}, "spec": {"schedule": "0 22 * * *", "timeZone": "America/Los_Angeles"}}
+        body["spec"] |= {"jobTemplate": {"spec": spec}, "successfulJobsHistoryLimit": 1}
+        await lab.ok("POST", f"{BATCH}/cronjobs", body)
+        await lab.until("nightly", lambda obj: obj["status"].get("active") == [], "cronjobs.batch")
+        assert not lab.store.items("jobs.batch", "demo")
+        for day in (21, 22):
+            moment = datetime(2026, 11, day, 6, 0, 0, tzinfo=UTC)  # 22:00 in California
+            await patch(lab, f"{BATCH}/cronjobs/nightly", {"metadata": {"labels": {"day": str(day)}}})
+            name = f"nightly-{int(moment.timestamp()) // 60}"
+            await lab.until(name, lambda obj: "Complete" in conditions(obj), "jobs.batch")
+        await settled(lab, lambda: len(lab.store.items("jobs.batch", "demo")) == 1)
+        status = lab.store.get("cronjobs.batch", "demo", "nightly")["status"]
+        assert status["lastScheduleTime"] == "2026-11-22T06:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [({"schedule": "61 * * * *"}, "spec.schedule: Invalid value"),
+     ({"schedule": "@hourly", "timeZone": "Mars/Olympus"}, "unknown time zone Mars/Olympus"),
+     ({}, "spec.schedule: Required value")],
+)  # fmt: skip
+async def test_a_schedule_that_cannot_be_read_is_refused(tmp_path: Path, spec: Object, words: str) -> None:
+    async with running_engine(tmp_path) as lab:
+        body = {"metadata": {"name": "it"}, "spec": spec | {"jobTemplate": {"spec": job("it", "true")["spec"]}}}
+        status, answer = await lab.call("POST", f"{BATCH}/cronjobs", body)
+        assert status == 422
+        assert words in answer["message"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpuspawner.local.apiserver.metadata import validate_labels
 from gpuspawner.local.apiserver.pod_validation import validate_pod
+from gpuspawner.local.apiserver.schedules import schedule_problem, zone_problem
 from gpuspawner.local.apiserver.selectors import selects
 from gpuspawner.local.apiserver.status import (
     Cause,
@@ -147,6 +148,10 @@ def _cron_job(obj: Object) -> Iterator[Cause]:
     spec = obj["spec"]
     if not spec.get("schedule"):
         yield required_value("spec.schedule")
+    elif problem := schedule_problem(spec["schedule"]):
+        yield invalid_value("spec.schedule", spec["schedule"], problem)
+    if "timeZone" in spec and (problem := zone_problem(spec["timeZone"])):
+        yield invalid_value("spec.timeZone", spec["timeZone"], problem)
     words = ("Allow", "Forbid", "Replace")
     if spec["concurrencyPolicy"] not in words:
         yield unsupported_value("spec.concurrencyPolicy", spec["concurrencyPolicy"], words)

@@ -6,6 +6,7 @@ from typing import Protocol
 from gpuspawner.local.apiserver.disruption import BUDGETS
 from gpuspawner.local.apiserver.store import Object, Store
 from gpuspawner.local.controllers.budgets import DisruptionBudgets
+from gpuspawner.local.controllers.cron_jobs import CronJobs
 from gpuspawner.local.controllers.daemon_sets import DaemonSets
 from gpuspawner.local.controllers.deployments import Deployments
 from gpuspawner.local.controllers.endpoints import ServiceEndpoints
@@ -16,7 +17,7 @@ from gpuspawner.local.controllers.stateful_sets import StatefulSets
 __all__ = ["ControllerManager"]
 
 _FOLLOWED = (
-    *("deployments.apps", "replicasets.apps", "daemonsets.apps", "statefulsets.apps", "jobs.batch"),
+    *("deployments.apps", "replicasets.apps", "daemonsets.apps", "statefulsets.apps", "jobs.batch", "cronjobs.batch"),
     *("services", BUDGETS),
 )
 
@@ -47,7 +48,7 @@ class ControllerManager:
         store = self._store
         jobs = Jobs(store, backoff=self._job_backoff)
         workloads = (Deployments(store), ReplicaSets(store), DaemonSets(store), StatefulSets(store), jobs)
-        self._controllers = (*workloads, ServiceEndpoints(store), DisruptionBudgets(store))
+        self._controllers = (*workloads, CronJobs(store), ServiceEndpoints(store), DisruptionBudgets(store))
         for resource in _FOLLOWED:
             for stored in store.items(resource):
                 self._on_change(resource, "ADDED", stored.obj)
