@@ -35,6 +35,8 @@ LINK_LOCAL = Address("169.254.0.9")
 HTTP_PROXY = Address("192.0.2.10")
 DNS = Pod("kube-system", {"k8s-app": "kube-dns"}, "10.244.0.2")
 OPENSHIFT_DNS = Pod("openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"}, "10.244.0.3")
+NODE_DNS_POD = Pod("kube-system", {"k8s-app": "node-local-dns"}, "10.244.0.4")
+DNS_SERVICE = Address("10.96.0.10")
 NODE_DNS = Address("169.254.20.10")
 STRANGER = Pod("somewhere", {"app": "jupyterhub", "component": "singleuser-server"}, "10.244.9.1")
 NEIGHBOUR = Pod("jupyter", {"app": "grafana"}, "10.244.9.2")
@@ -122,6 +124,17 @@ def test_hub_proxy_and_servers_reach_each_other_as_they_must(values: dict[str, A
             assert it.can(source, target, 53, "UDP")
             assert it.can(source, target, 53)
         assert it.can(source, OPENSHIFT_DNS, 5353, "UDP")
+        assert it.can(source, NODE_DNS_POD, 53, "UDP")
+
+
+def test_names_are_looked_up_at_private_addresses_too_where_nothing_is_restricted() -> None:
+    """NodeLocal DNSCache with kube-proxy: the address of DNS's Service is one of the node's own."""
+    for values, open_ in (({}, True), (PROXIED, False)):
+        it = cast(values)
+        for source in (it.hub, it.proxy, it.server):
+            assert it.can(source, DNS_SERVICE, 53, "UDP") is (open_ or source is it.hub)
+    told = cast({**PROXIED, "singleuser": {"networkPolicy": {"dnsServers": [block("10.96.0.10/32")]}}})
+    assert told.can(told.server, DNS_SERVICE, 53, "UDP")
 
 
 @EVERYWHERE
@@ -155,8 +168,10 @@ def test_no_pod_reaches_where_a_cloud_tells_credentials(values: dict[str, Any]) 
     it = cast(merged(values, {"singleuser": {"networkPolicy": {"egress": {"nonPrivateIPs": True}}}}))
     for source in (it.hub, it.proxy, it.server):
         for address in METADATA:
-            for port in (53, 80, 443, 32526):
+            for port in (53, 80, 988, 32526):
                 assert it.cannot(source, address, port), (source, address)
+    for source in (it.proxy, it.server):
+        assert all(it.cannot(source, address, port) for address in METADATA for port in (443, 6443))
 
 
 @pytest.mark.parametrize(
@@ -340,14 +355,27 @@ def test_a_pod_of_the_releases_namespace_may_say_that_it_needs_the_hub() -> None
     assert it.cannot(Pod("somewhere", label, "10.244.8.2"), it.hub, 8081)
 
 
+def test_the_hub_reaches_the_kubernetes_api_on_nodes_that_no_address_and_no_selector_means() -> None:
+    """As with Cilium, whose ipBlocks match neither nodes nor pods: an empty ``to`` is all that lets it through."""
+    node = Pod("", {}, "192.168.7.7")
+    for values in ({}, PROXIED, {"hub": {"networkPolicy": {"egress": [{"to": [block("203.0.113.0/24")]}]}}}):
+        it = cast(values)
+        assert it.can(it.hub, node, 6443)
+        assert it.can(it.hub, node, 443)
+        assert it.cannot(it.server, node, 6443)
+    other = cast({"hub": {"networkPolicy": {"kubernetesApiPorts": [16443]}}})
+    assert other.can(other.hub, node, 16443)
+
+
 def test_the_hub_goes_where_it_must_and_only_there_if_told() -> None:
     it = cast({})
     for target in (INTERNET, INTERNET_6, INSTITUTION, NEIGHBOUR):
-        assert it.can(it.hub, target, 443)
+        assert it.can(it.hub, target, 5432)
     api = [{"to": [block("10.96.0.1/32")], "ports": [{"port": 443}]}]
-    told = cast({"hub": {"networkPolicy": {"egress": api}}})
+    told = cast({"hub": {"networkPolicy": {"kubernetesApiPorts": [], "egress": api}}})
     assert told.can(told.hub, Address("10.96.0.1"), 443)
     assert told.cannot(told.hub, INTERNET, 443)
+    assert told.cannot(told.hub, INTERNET, 5432)
     assert told.can(told.hub, told.server, 8888)
     assert told.can(told.hub, told.proxy, 8001)
 

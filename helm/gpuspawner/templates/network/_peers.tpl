@@ -33,10 +33,30 @@ podSelector:
 {{- dig "GPUSpawner" "port" (dig "Spawner" "port" 8888 .Values.hub.config) .Values.hub.config | int64 }}
 {{- end }}
 
-{{/* The rule that lets pods look up names, in the cluster's DNS only: that of anybody else would carry data away. */}}
+{{/*
+The rule that lets pods look up names: in the cluster's DNS only, as that of anybody else would carry data away. In zone
+open also at private addresses: NodeLocal DNSCache answers at the address of DNS's Service, which no selector means.
+*/}}
 {{- define "gpuspawner.network.dns" -}}
 to:
-  {{- toYaml .Values.singleuser.networkPolicy.dnsServers | nindent 2 }}
+  {{- with .Values.singleuser.networkPolicy.dnsServers }}
+  {{- toYaml . | nindent 2 }}
+  {{- else }}
+  - namespaceSelector:
+      matchLabels: {kubernetes.io/metadata.name: kube-system}
+    podSelector:
+      matchExpressions:
+        - {key: k8s-app, operator: In, values: [kube-dns, node-local-dns]}
+  - namespaceSelector:
+      matchLabels: {kubernetes.io/metadata.name: openshift-dns}
+  - ipBlock: {cidr: 169.254.20.10/32}
+  {{- if eq $.Values.zone "open" }}
+  {{- range include "gpuspawner.network.private" $ | fromJsonArray }}
+  - ipBlock:
+      {{- include "gpuspawner.network.block" (dict "cidr" . "without" $.Values.singleuser.networkPolicy.metadataAddresses) | nindent 6 }}
+  {{- end }}
+  {{- end }}
+  {{- end }}
 ports:
   - {protocol: UDP, port: 53}
   - {protocol: TCP, port: 53}
