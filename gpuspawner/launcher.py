@@ -27,6 +27,7 @@ from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndErr
 from gpuspawner.cluster.gpus import GPUsByClass
 from gpuspawner.cluster.outlook import Outlook
 from gpuspawner.cluster.prospects import Choice, Prospects, tolerations_of
+from gpuspawner.cluster.kueue import Kueue
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused
@@ -146,6 +147,7 @@ class Launcher:
         self._monotonic = monotonic
         self._room = WaitingRoom(self.view, self.holds, settings, self._clock, monotonic)
         self._pulls = Pulls()
+        self._kueue = Kueue(self.client, monotonic)
         self._sleep = sleep
         self.under_way = UnderWays()
         self._launching: dict[Key, str] = {}
@@ -415,6 +417,7 @@ class Launcher:
                         outlook=self._room.outlook,
                         reconsider=wait.reconsider,
                         pulls=self._pulls,
+                        kueue=self._kueue,
                     )
                 finally:
                     self._pulls.note(follower.events)

@@ -132,11 +132,12 @@ class WaitingRoom:
     def outlook(self, pod: PodRecord) -> Outlook | None:
         """What a pod that waits for a GPU can expect.
 
-        None where it asks for none, or for a device and its claim is not seen yet, or its nodes are not known.
+        None where it asks for none, or for a device and its claim is not seen yet, or its nodes are not known, or where
+        another queue decides.
         """
         _, granted = self._launches.get(pod.uid, (pod, None))
         nodes = self._nodes(granted) if granted is not None else ()
-        if granted is None or not nodes:
+        if granted is None or not nodes or pod.gated:
             return None
         resource, now = granted.placements[0].offer.resource, self._clock()
         waiting = list(self._waiting(resource))

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 _GROUPS = {
     "daemonsets": "/apis/apps/v1",
     "deviceclasses": "/apis/resource.k8s.io/v1",
+    "localqueues": "/apis/visibility.kueue.x-k8s.io/v1beta2",
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "resourceclaims": "/apis/resource.k8s.io/v1",
     "resourceclaimtemplates": "/apis/resource.k8s.io/v1",
@@ -175,6 +176,10 @@ class Client:
         if previous:
             query["previous"] = "true"
         return (await self._request("GET", _path("pods", namespace, name, "log"), query)).decode(errors="replace")
+
+    async def pending_workloads(self, namespace: str, queue: str) -> Raw:
+        """Who waits in a LocalQueue of Kueue's; ``ApiError`` 404 where Kueue does not tell."""
+        return await self._json("GET", _path("localqueues", namespace, queue, "pendingworkloads"))
 
     async def watch(
         self,

@@ -31,7 +31,9 @@ CPU = "cpu"
 MEMORY = "memory"
 _MAIN = "notebook"
 _KEPT_PREFIXES = ("gpuspawner/", "hub.jupyter.org/")
-_KEPT_LABELS = frozenset({"app", "component"})
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Label: the LocalQueue in which Kueue lets a pod wait."""
+_KEPT_LABELS = frozenset({"app", "component", QUEUE})
 _NEVER = "1970-"
 _ORDINARY_WAITING = frozenset({"ContainerCreating", "PodInitializing", ""})
 # Taints by which Kubernetes and the node autoscalers close a node, whatever a pod tolerates.

@@ -36,8 +36,8 @@ def unschedulable(
     ``outlook`` is what a launch that waits for a GPU can expect; ``autoscaler`` why it adds no node, if it said so.
     """
     message = pod.scheduled_message
-    if "scheduling gates" in message:
-        return failures.QueuedError(message)
+    if pod.gated:
+        return failures.QueuedError(message, outlook=outlook)
     if missing := _MISSING_CLAIM.search(message):
         return failures.ClaimMissingError(missing[1], message)
     if "unbound immediate PersistentVolumeClaims" in message:

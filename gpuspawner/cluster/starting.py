@@ -17,6 +17,7 @@ from .deadlines import Stage, Stopwatch, TooSlowError, stage_of
 from .event_feed import Follower
 from .events import EventRecord, Phase, Progress, diagnose, ended, progress
 from .failures import RECONSIDER, ExitedError, PodError, SilentError, plain
+from .kueue import Kueue
 from .outlook import Outlook
 from .pulls import Pulls, pulled
 from .records import PodRecord
@@ -47,6 +48,7 @@ async def until_ready(
     outlook: Callable[[PodRecord], Outlook | None] = lambda pod: None,
     reconsider: Callable[[PodError, bool], float] = lambda problem, final: inf,
     pulls: Pulls | None = None,
+    kueue: Kueue | None = None,
 ) -> PodRecord:
     """Wait until a pod that the view has observed is ready.
 
@@ -89,7 +91,7 @@ async def until_ready(
                 continue
             events = tuple(e for e in (follower.events if follower else ()) if e.uid in ("", pod.uid))
             stock = None if now.node else view.stock_for(now, catalog, gpu_classes)
-            expected = None if now.node else outlook(now)
+            expected = await _expected(now, outlook, kueue)
             problem = diagnose(now, events, stock, expected)
             since = {type(problem): since.get(type(problem), clock())} if problem else {}
             left = _patience(problem, stopwatch) - (clock() - since[type(problem)]) if problem else inf
@@ -110,6 +112,17 @@ async def until_ready(
     finally:
         stop()
         stop_outage()
+
+
+async def _expected(
+    pod: PodRecord, outlook: Callable[[PodRecord], Outlook | None], kueue: Kueue | None
+) -> Outlook | None:
+    """Of a pod that Kueue has not admitted only Kueue knows."""
+    if pod.node:
+        return None
+    if pod.gated:
+        return await kueue.outlook(pod) if kueue is not None else None
+    return outlook(pod)
 
 
 # Seconds after which what changes by the clock alone is told anew: the estimate, the time a pull has taken.

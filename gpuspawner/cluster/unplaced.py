@@ -93,8 +93,9 @@ class QueuedError(PodError):
     code = "queued"
     patience = inf
 
-    def __init__(self, detail: str = "") -> None:
-        super().__init__("The server waits in the cluster's queue.", "Wait; it starts by itself.", detail)
+    def __init__(self, detail: str = "", *, outlook: Outlook | None = None) -> None:
+        place = "" if outlook is None else f" {outlook.queue}." if outlook.queue else " It is next."
+        super().__init__(f"The server waits in the cluster's queue.{place}", "Wait; it starts by itself.", detail)
 
 
 class MakingRoomError(PodError):
