@@ -18,6 +18,7 @@ __all__ = [
     "MAINTENANCE",
     "PLACEHOLDER",
     "PROFILE_LABEL",
+    "QUEUE",
     "RUNTIME",
     "SERVER",
     "STORAGE_COMPONENT",
@@ -38,6 +39,8 @@ USER = "hub.jupyter.org/username"
 SERVER = "hub.jupyter.org/servername"
 PLACEHOLDER = "gpuspawner/placeholder"
 """Label of a pod that keeps room for launches and gives way to them; its value is the GPU class."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Label of Kueue's: the LocalQueue in which it lets a pod wait. A patch of the pod puts it there."""
 LAUNCH = "gpuspawner/launch"
 """Annotation that tells the pods of two launches of one server apart."""
 RUNTIME = "gpuspawner/runtime"

@@ -25,9 +25,9 @@ from gpuspawner.cluster.event_feed import EventFeed
 from gpuspawner.cluster.events import Phase, Progress, ended
 from gpuspawner.cluster.failures import NodeRefusedError, PodError, UnseenEndError, plain
 from gpuspawner.cluster.gpus import GPUsByClass
+from gpuspawner.cluster.kueue import Kueue
 from gpuspawner.cluster.outlook import Outlook
 from gpuspawner.cluster.prospects import Choice, Prospects, tolerations_of
-from gpuspawner.cluster.kueue import Kueue
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.refusals import HubNotAllowedError, refused

@@ -1,14 +1,17 @@
 """What of the Kubernetes API a configuration uses: each permission, and what does not work without it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gpuspawner.catalog import uses_devices
+from gpuspawner.labels import QUEUE
 from gpuspawner.settings import NAMESPACE_OBJECTS, Settings
 
 __all__ = ["Permission", "permissions", "told"]
 
 _DEVICES = "resource.k8s.io"
+_KUEUE = "visibility.kueue.x-k8s.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,12 @@ def _servers(settings: Settings, internal_ssl: bool) -> Iterator[Permission]:
         yield from _kept("services", "the Service of a server", "no server starts")
     yield Permission("pods/log", "get", "a launch that fails does not show the server's log")
     yield from _of("events", ("list", "watch"), "members are not told what a launch waits for")
+    if any(QUEUE in _labels(patch) for _, patch in settings.patches()):
+        yield Permission("localqueues/pendingworkloads", "get", "members are not told who is ahead of them", _KUEUE)
+
+
+def _labels(patch: Mapping[str, Any]) -> Mapping[str, str]:
+    return (patch.get("metadata") or {}).get("labels") or {}
 
 
 def _seen(settings: Settings, *, everywhere: bool) -> Iterator[Permission]:

@@ -5,9 +5,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+from gpuspawner.labels import QUEUE
+
 from .client import ApiError, Client, UnreachableError
 from .outlook import Outlook
-from .records import QUEUE, PodRecord
+from .records import PodRecord
 from .wire import Raw
 
 __all__ = ["Kueue", "places"]

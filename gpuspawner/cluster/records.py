@@ -9,7 +9,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from gpuspawner.labels import MAINTENANCE, PLACEHOLDER
+from gpuspawner.labels import MAINTENANCE, PLACEHOLDER, QUEUE
 from gpuspawner.quantity import parse_quantity
 
 from .wire import Raw
@@ -31,8 +31,6 @@ CPU = "cpu"
 MEMORY = "memory"
 _MAIN = "notebook"
 _KEPT_PREFIXES = ("gpuspawner/", "hub.jupyter.org/")
-QUEUE = "kueue.x-k8s.io/queue-name"
-"""Label: the LocalQueue in which Kueue lets a pod wait."""
 _KEPT_LABELS = frozenset({"app", "component", QUEUE})
 _NEVER = "1970-"
 _ORDINARY_WAITING = frozenset({"ContainerCreating", "PodInitializing", ""})
@@ -158,6 +156,11 @@ class PodRecord:
         if not self.runtime or not self.started_at:
             return None
         return datetime.fromisoformat(self.started_at) + timedelta(seconds=self.runtime)
+
+    @property
+    def gated(self) -> bool:
+        """Whether kube-scheduler does not look at it yet, since a queue such as Kueue has not admitted it."""
+        return not self.node and "scheduling gates" in self.scheduled_message
 
     @property
     def extended(self) -> Mapping[str, int]:

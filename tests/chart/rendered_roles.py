@@ -5,6 +5,7 @@ from typing import Any
 
 from rendering import Manifests, render
 
+from gpuspawner.labels import QUEUE
 from gpuspawner.permissions import Permission
 
 __all__ = ["NAMESPACE", "VARIANTS", "granted", "manifests"]
@@ -28,7 +29,14 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "tls": {"gpuspawner": {"token_in_secret": False}, "hub": {"config": {"JupyterHub": {"internal_ssl": True}}}},
     "devices": {"gpuspawner": _DEVICES},
     "devices-own-namespace": {"gpuspawner": _DEVICES, "capacity": {"clusterWide": False}},
-    "everything": {"gpuspawner": {**_DEVICES, "services": True, "storage": {"delete_with_user": True}}},
+    "everything": {
+        "gpuspawner": {
+            **_DEVICES,
+            "services": True,
+            "storage": {"delete_with_user": True},
+            "pod_template": {"metadata": {"labels": {QUEUE: "teaching"}}},
+        }
+    },
     "user-namespaces": {"gpuspawner": {"user_namespaces": {"delete_with_user": True}}},
     "user-namespaces-alone": {
         "gpuspawner": {"user_namespaces": {}, "storage": {"delete_with_user": True}},

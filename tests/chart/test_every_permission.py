@@ -19,6 +19,7 @@ from gpuspawner.cluster.client import ApiError
 from gpuspawner.config import load_settings
 from gpuspawner.errors import LaunchError
 from gpuspawner.feed import Feed
+from gpuspawner.labels import QUEUE
 from gpuspawner.launcher import Launcher
 from gpuspawner.permissions import Permission
 from gpuspawner.pod import Server
@@ -48,7 +49,11 @@ SECTION: dict[str, Any] = {
 }
 APART = {"user_namespaces": {"name": "jupyter-{username}", "delete_with_user": True}}
 SECTIONS: dict[str, dict[str, Any]] = {
-    "everything": {"services": True, "storage": {"delete_with_user": True}},
+    "everything": {
+        "services": True,
+        "storage": {"delete_with_user": True},
+        "pod_template": {"metadata": {"labels": {QUEUE: "teaching"}}},
+    },
     "devices-own-namespace": {},
     "user-namespaces": APART,
 }
@@ -206,6 +211,13 @@ async def delete_a_user(desk: Desk) -> None:
     assert desk.pod not in desk.account.names("namespaces")
 
 
+async def ask_kueue(desk: Desk) -> None:
+    hub = await desk.hub()
+    with pytest.raises(ApiError) as raised:
+        await hub.client.pending_workloads(NAMESPACE, "teaching")
+    assert raised.value.status == 404, raised.value  # it may ask; the engine has no Kueue
+
+
 def hear_of(resource: str, key: str, **content: Any) -> Deed:
     """The hub learns of an object of the cluster that is made while it runs."""
 
@@ -262,6 +274,7 @@ NEEDS: dict[tuple[str, str], Deed] = {
     ("resourceclaimtemplates", "create"): launch_on_a_device,
     ("resourceclaimtemplates", "delete"): launch_on_a_device,
     ("resourceclaimtemplates", "get"): launch_on_a_device_where_a_hub_has_crashed,
+    ("localqueues/pendingworkloads", "get"): ask_kueue,
     ("namespaces", "create"): launch_and_stop,
     ("namespaces", "get"): launch_where_a_hub_has_crashed,
     ("namespaces", "delete"): delete_a_user,

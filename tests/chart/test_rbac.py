@@ -58,7 +58,7 @@ def test_nothing_is_allowed_by_wildcard_and_no_role_can_be_changed(variant: str)
         assert "*" not in (one.group, one.resource, one.verb)
         assert one.verb in ("create", "delete", "get", "list", "patch", "watch")
         assert one.resource not in ("pods/exec", "pods/ephemeralcontainers", "serviceaccounts/token", "nodes/proxy")
-        assert one.group in ("", "resource.k8s.io", "networking.k8s.io")
+        assert one.group in ("", "resource.k8s.io", "networking.k8s.io", "visibility.kueue.x-k8s.io")
 
 
 def test_cluster_wide_the_hub_only_reads_and_sees_no_secret_of_others() -> None:

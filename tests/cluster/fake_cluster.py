@@ -16,6 +16,7 @@ class FakeCluster:
         self.objects: dict[str, dict[tuple[str, str], Raw]] = {}
         self.failing: dict[tuple[str, str | None], Exception] = {}
         self.logs: dict[str, str] = {}
+        self.ahead: dict[str, int] = {}
         self.calls: list[tuple[str, str, str | None]] = []
         self.watched = asyncio.Event()
         self._frames: dict[str, asyncio.Queue[Raw | Exception]] = {}
@@ -73,6 +74,11 @@ class FakeCluster:
                 yield frame
             finally:
                 queue.task_done()
+
+    async def pending_workloads(self, namespace: str, queue: str) -> Raw:
+        """As Kueue tells it: who waits, by uid, and how many are ahead."""
+        owners = {uid: {"ownerReferences": [{"kind": "Pod", "uid": uid}]} for uid in self.ahead}
+        return {"items": [{"metadata": owners[u], "positionInClusterQueue": n} for u, n in self.ahead.items()]}
 
     async def pod_log(self, namespace: str, name: str, **_: Any) -> str:
         return self.logs.get(name, "")

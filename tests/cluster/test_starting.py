@@ -12,6 +12,8 @@ from gpuspawner.cluster import failures
 from gpuspawner.cluster.deadlines import Stage, Stopwatch, TooSlowError
 from gpuspawner.cluster.event_feed import Follower
 from gpuspawner.cluster.events import EventRecord, Phase, Progress
+from gpuspawner.cluster.kueue import Kueue
+from gpuspawner.cluster.outlook import Outlook
 from gpuspawner.cluster.pulls import Pulls
 from gpuspawner.cluster.records import PodRecord
 from gpuspawner.cluster.starting import until_ready
@@ -32,6 +34,8 @@ UNSCHEDULABLE = {
     "reason": "Unschedulable",
     "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: none",
 }
+
+GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
 
 class Launch:
@@ -61,6 +65,7 @@ class Launch:
                 follower=self.follower,
                 stopwatch=self.stopwatch,
                 pulls=self.pulls,
+                kueue=Kueue(self.cluster, lambda: self.now),  # type: ignore[arg-type]
             )
         )
 
@@ -117,6 +122,23 @@ async def test_a_taken_gpu_is_waited_for_however_long(launch: Launch) -> None:
     launch.now = 1e6
     launch.wake.set()
     await asyncio.sleep(0)
+    launch.cluster.set("pods", ready("a", gpus=1))
+    assert (await outcome(task)).ready
+
+
+async def test_in_a_queue_of_kueues_who_is_ahead_is_told_and_no_other_deadline_runs(launch: Launch) -> None:
+    gated = pod("a", gpus=1, conditions=[{**UNSCHEDULABLE, "reason": "SchedulingGated", "message": GATED}])
+    gated["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "teaching"
+    launch.cluster.ahead = {"uid-other": 0, "uid-b": 1, "uid-a": 2}
+    task = launch.begin(gated)
+    step = await launch.told(Phase.WAITING)
+    assert step.message == "The server waits in the cluster's queue. 2 launches are ahead of you."
+    assert step.outlook == Outlook(2)
+    launch.cluster.ahead = {"uid-a": 0}
+    step = await launch.later(1e6)
+    assert step.message == "The server waits in the cluster's queue. It is next."
+    launch.cluster.ahead = {}  # admitted, or Kueue does not tell
+    assert (await launch.later(60)).message == "The server waits in the cluster's queue."
     launch.cluster.set("pods", ready("a", gpus=1))
     assert (await outcome(task)).ready
 

@@ -3,6 +3,7 @@
 Of each, the values go through the chart; that the jupyterhub_config.py beside them says the same is a test of its own.
 """
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from jupyterhub.utils import random_port
 from launching import launch, named, stop
 from learning_platform import CLIENT_ID, INSTRUCTOR, LEARNER, learning_platform
 from rendering import render
+from stand_in_kueue import StandInKueue
 from traitlets.config import Config
 
 from gpuspawner.authenticator import current_workspaces, managed_workspaces, with_workspaces
@@ -234,6 +236,26 @@ async def test_the_cloud_takes_v100_by_the_label_that_its_nodes_have(example, cl
         ["nvidia.com/gpu.product"],
         ["cloud.google.com/gke-accelerator"],
     ]
+
+
+async def test_a_launch_waits_until_kueue_admits_it_to_the_nodes_that_kueue_names(example, cluster, tmp_path):
+    values = values_of("kueue")
+    values["login"], values["hub"] = {"authenticator": "dummy"}, {"config": {"Authenticator": {"allow_all": True}}}
+    hub = await example(from_values(values, tmp_path))
+    await hub.login("ada", "any")
+    kueue = StandInKueue(cluster)
+    launching = asyncio.ensure_future(launch(hub, "ada", {"workspace": "teaching", "gpus": 1}))
+    queued = await kueue.queued.get()
+    assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "teaching"
+    assert queued["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "interactive"
+    async for event in hub.user("ada").spawners[""].progress():
+        if "waits in the cluster's queue" in event["message"]:
+            break
+    assert not launching.done()
+    kueue.admit(queued, {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"})
+    assert await launching == ""
+    await stop(hub, "ada")
+    assert named(cluster, "pods") == {}
 
 
 def of_studies(kind: str, name: str, **more: Any) -> dict[str, Any]:

@@ -23,6 +23,19 @@ extraConfig does is not seen here: rbac.extraRules is for that.
 {{- end }}
 {{- end }}
 {{- end }}
+{{- /* Kueue's label in some patch of the pod. */}}
+{{- $kueue := false }}
+{{- $patches := list $section.pod_template }}
+{{- range list $section.workspaces $section.profiles $section.gpu_classes }}
+{{- range . }}
+{{- $patches = append $patches .pod }}
+{{- end }}
+{{- end }}
+{{- range $patches }}
+{{- if hasKey (dig "metadata" "labels" (dict) (. | default dict) | default dict) "kueue.x-k8s.io/queue-name" }}
+{{- $kueue = true }}
+{{- end }}
+{{- end }}
 {{- dict
   "userNamespaces" $ownNamespaces
   "deletesNamespaces" (and $ownNamespaces (dig "delete_with_user" false ($namespaces | default dict)))
@@ -33,5 +46,6 @@ extraConfig does is not seen here: rbac.extraRules is for that.
   "makesClaims" (and $keepsHomes (dig "create" true $storage))
   "deletesClaims" (and $keepsHomes $byUser (not (and $ownNamespaces (dig "delete_with_user" false ($namespaces | default dict)))) (dig "delete_with_user" false $storage))
   "devices" $devices
+  "kueue" $kueue
 | toJson }}
 {{- end }}

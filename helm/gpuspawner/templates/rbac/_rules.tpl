@@ -49,6 +49,12 @@
   verbs: [list, watch]
 {{- end }}
 {{- end }}
+{{- if $facts.kueue }}
+# Who is ahead of a launch that waits in a queue of Kueue's (the label kueue.x-k8s.io/queue-name in a patch of the pod).
+- apiGroups: [visibility.kueue.x-k8s.io]
+  resources: [localqueues/pendingworkloads]
+  verbs: [get]
+{{- end }}
 {{- with .Values.rbac.extraRules }}
 {{ toYaml . }}
 {{- end }}
