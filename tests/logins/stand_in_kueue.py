@@ -14,9 +14,9 @@ QUEUE, MANAGED, GATE = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/managed", "k
 class StandInKueue:
     """From now on pods with a queue wait in ``queued`` for :meth:`admit`.
 
-    As Kueue's documentation says of plain pods: a label and a finalizer of its own and a scheduling gate are added; with
-    the admission the gate goes and the flavor's node labels become the pod's node selector; of a pod that is gone or has
-    ended the finalizer is taken off.
+    As Kueue's documentation says of plain pods: a label and a finalizer of its own and a scheduling gate are added;
+    with the admission the gate goes and the flavor's node labels become the pod's node selector; of a pod that is
+    deleted the finalizer is taken off.
     """
 
     def __init__(self, engine: Engine) -> None:
