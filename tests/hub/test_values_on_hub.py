@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pytest
 from cluster import TINY_SERVER
 from following import follow
+from hub_account import Account
 from hub_process import HubProcess
 from jupyterhub.utils import random_port
 from launching import named
 from rendering import decoded, render
+from running_engine import running_engine
 from running_hub import Person
 from stand_in_proxy import StandInProxy
 
@@ -29,24 +31,23 @@ class Installed:
 
 @pytest.fixture(scope="module")
 async def installed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installed]:
-    """The chart with hardly a value but where hub and proxy really listen: names of Services mean nothing here."""
+    """The chart with hardly a value but where everybody really listens: names of Services mean nothing here.
+
+    To the cluster the hub is its service account, with the rendered roles and no more.
+    """
     folder = tmp_path_factory.mktemp("installed")
-    engine = Engine(
-        "a100=1x1 cpu=1",
-        {"*": (sys.executable, TINY_SERVER)},
-        data_dir=folder / "engine",
-        namespaces=["jupyter"],
-        stop_grace=1.0,
-    )
-    await engine.start()
-    engine.write_kubeconfig(folder / "kubeconfig")
-    async with StandInProxy() as proxy:
+    images = {"*": (sys.executable, TINY_SERVER)}
+    async with (
+        running_engine(folder / "engine", "a100=1x1 cpu=1", images, namespaces=["jupyter"]) as lab,
+        StandInProxy() as proxy,
+    ):
+        connect = {"host": lab.engine.url, "token_file": str(folder / "token"), "ca": str(folder / "ca.crt")}
         here = f"http://127.0.0.1:{random_port()}"
         hub = {"JupyterHub": {"hub_bind_url": here, "hub_connect_url": here}}
         rendered = render(
             {
                 "imagePullSecrets": [{"name": "registry"}],
-                "gpuspawner": {"pod_template": {"metadata": {"labels": {"team": "platform"}}}},
+                "gpuspawner": {"connect": connect, "pod_template": {"metadata": {"labels": {"team": "platform"}}}},
                 "hub": {
                     "baseUrl": "/jupyter/",
                     "config": {**hub, "ConfigurableHTTPProxy": {"api_url": proxy.api_url}},
@@ -54,12 +55,11 @@ async def installed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[I
                 },
             }
         )
+        await Account(lab, rendered, folder).install()
         secrets = decoded(rendered.one("Secret", "secrets"))
         proxy.token = secrets["proxy-token"]
-        process = HubProcess(rendered, folder, f"{proxy.url}/jupyter", KUBECONFIG=str(folder / "kubeconfig"))
-        async with process:
-            yield Installed(process, proxy, engine, secrets)
-    await engine.stop()
+        async with HubProcess(rendered, folder, f"{proxy.url}/jupyter") as process:
+            yield Installed(process, proxy, lab.engine, secrets)
 
 
 async def log_in(installed: Installed) -> Person:
