@@ -213,9 +213,11 @@ async def delete_a_user(desk: Desk) -> None:
 
 async def ask_kueue(desk: Desk) -> None:
     hub = await desk.hub()
-    with pytest.raises(ApiError) as raised:
+    try:
         await hub.client.pending_workloads(NAMESPACE, "teaching")
-    assert raised.value.status == 404, raised.value  # it may ask; the engine has no Kueue
+    except ApiError as error:
+        if error.status != 404:  # it may ask; the engine has no Kueue
+            raise
 
 
 def hear_of(resource: str, key: str, **content: Any) -> Deed:
