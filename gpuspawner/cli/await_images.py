@@ -12,7 +12,7 @@ from gpuspawner.cluster.wire import ApiError, UnreachableError
 
 __all__ = ["run"]
 
-_PAUSE = 2.0
+_PAUSE = 1.0
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,11 +1,19 @@
 """The images of the profiles on the nodes: which, where, and before or after an upgrade."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from helm_python import Chart, Config
 from rendered_servers import server_pod
-from rendering import Manifests, merged, render
+from rendering import CHART, Manifests, merged, render
 
+from gpuspawner.local.engine import Engine
+
+PAUSE = "registry.k8s.io/pause:3.10.1"
 UNIVERSITY: dict[str, Any] = {
     "gpuspawner": {
         "gpu_classes": {
@@ -123,3 +131,55 @@ def test_what_runs_before_the_release_needs_nothing_that_the_release_makes() -> 
     lasting = manifests.one("DaemonSet", "image-puller-cpu")["spec"]["template"]["spec"]
     assert lasting["priorityClassName"] == "gpuspawner-jupyter-placeholders"
     assert lasting["imagePullSecrets"] == [{"name": "gpuspawner-registry"}]
+
+
+@asynccontextmanager
+async def helm_on_engine(folder: Path) -> AsyncIterator[tuple[Engine, Callable[..., Awaitable[Any]]]]:
+    """The real Helm, as ``await helm("install", values)``, and an engine that has every image."""
+    engine = Engine(
+        "t4=1x2 cpu=1", {"*": ("sleep", "1000")}, data_dir=folder / "engine", namespaces=["jupyter"], stop_grace=1.0
+    )
+    await engine.start()
+    try:
+        engine.write_kubeconfig(folder / "kubeconfig", namespace="jupyter")
+        with Config(kubeconfig_path=folder / "kubeconfig", namespace="jupyter") as config:
+
+            async def helm(command: str, values: dict[str, Any]) -> Any:
+                chart = Chart.load(CHART)
+                return await asyncio.to_thread(getattr(config, command), chart, "gpuspawner", values, timeout=60)
+
+            yield engine, helm
+    finally:
+        await engine.stop()
+
+
+def pulled(engine: Engine) -> dict[str, set[str]]:
+    """By the name of each node, the images that the hook's pods run there, as events tell."""
+    found: dict[str, set[str]] = {}
+    for event in engine.store.list("events", "jupyter")[0]:
+        if "hook-image-puller" in event["involvedObject"]["name"] and event["reason"] == "Pulled":
+            image = event["message"].split('"')[1]
+            found.setdefault(event["source"]["host"], set()).add(image.removeprefix("example.org/"))
+    return found
+
+
+async def test_an_install_goes_on_once_all_nodes_have_the_images_and_an_upgrade_only_looks_at_others(
+    tmp_path: Path,
+) -> None:
+    section = {
+        "gpu_classes": {"small": {"accepts": [{"resource": "nvidia.com/gpu", "product": "Tesla-T4"}]}},
+        "profiles": {
+            "plain": {"image": "example.org/plain:1"},
+            "gpu": {"image": "example.org/gpu:1", "gpu_classes": ["small"], "gpus": 1},
+        },
+        "workspaces": {"everyone": {"members": "*"}},
+    }
+    values = {"gpuspawner": section, "prePuller": {"hook": {"enabled": True}}}
+    async with helm_on_engine(tmp_path) as (engine, helm):
+        await helm("install", values)
+        first = pulled(engine)
+        assert first == {"cpu-0": {"plain:1", PAUSE}, "t4-0": {"gpu:1", PAUSE}}
+        assert not engine.store.items("daemonsets.apps", "jupyter"), "the hook's own are gone"
+
+        await helm("upgrade", merged(values, {"hub": {"annotations": {"a": "b"}}}))
+        assert pulled(engine) == first, "the images are the same"

@@ -20,6 +20,9 @@ Their tokens are in the Secret, under service-token.NAME.
 {{- end }}
 {{- if .Values.tests.enabled }}
 {{- $user := .Values.tests.user }}
+{{- if eq $user "helm-test" }}
+{{- fail "tests.user: found \"helm-test\", which is the name of the service that makes the user; choose another." }}
+{{- end }}
 {{- $scopes := list (printf "admin:users!user=%s" $user) (printf "tokens!user=%s" $user) }}
 {{- $_ := set $roles "helm-test" (dict "services" (list "helm-test") "scopes" $scopes) }}
 {{- end }}
