@@ -12,6 +12,7 @@ from rendered_roles import NAMESPACE, granted
 from rendering import Manifests
 from running_engine import Lab, running_engine
 
+from gpuspawner.labels import COMPONENT, HUB_LABEL
 from gpuspawner.local.apiserver.access.attributes import Attributes, User
 from gpuspawner.local.apiserver.access.authorizer import Authorizer, Decision
 from gpuspawner.permissions import Permission
@@ -74,7 +75,7 @@ class Account:
 
     async def leave(self, kind: str, name: str, namespace: str = NAMESPACE, **content: Any) -> None:
         """An object of this hub that an earlier one left when it crashed."""
-        labels = {"gpuspawner/hub": "gpuspawner"}
+        labels = {HUB_LABEL: "gpuspawner", "component": COMPONENT}
         group = "/apis/resource.k8s.io/v1" if kind == "resourceclaimtemplates" else "/api/v1"
         body = {"metadata": {"name": name, "labels": labels}, **content}
         await self.lab.ok("POST", f"{group}/namespaces/{namespace}/{kind}", body)

@@ -8,7 +8,7 @@ from rendering import Manifests, render
 from gpuspawner.labels import QUEUE
 from gpuspawner.permissions import Permission
 
-__all__ = ["NAMESPACE", "VARIANTS", "granted", "manifests"]
+__all__ = ["NAMESPACE", "OBJECTS", "VARIANTS", "granted", "manifests"]
 
 NAMESPACE = "jupyter"
 _DEVICE = {"accepts": [{"device_class": "gpu.nvidia.com", "product": "NVIDIA A100"}]}
@@ -18,6 +18,15 @@ _DEVICES = {
     "workspaces": {"everyone": {"members": "*"}},
 }
 
+OBJECTS = [
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "servers"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+]
+"""What the namespace of each user has; the chart has more to say, of the same kind."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "own-namespace": {"capacity": {"clusterWide": False}},
@@ -37,7 +46,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
             "pod_template": {"metadata": {"labels": {QUEUE: "teaching"}}},
         }
     },
-    "user-namespaces": {"gpuspawner": {"user_namespaces": {"delete_with_user": True}}},
+    "user-namespaces": {"gpuspawner": {**_DEVICES, "user_namespaces": {"delete_with_user": True}}},
     "user-namespaces-alone": {
         "gpuspawner": {"user_namespaces": {}, "storage": {"delete_with_user": True}},
         "capacity": {"clusterWide": False},

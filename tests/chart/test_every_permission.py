@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hub_account import Account, account_of
-from rendered_roles import NAMESPACE, granted, manifests
+from rendered_roles import NAMESPACE, OBJECTS, granted, manifests
 
 from gpuspawner.cluster.client import ApiError
 from gpuspawner.config import load_settings
@@ -47,7 +47,7 @@ SECTION: dict[str, Any] = {
     "profiles": {"cpu": PROFILE, "gpu": PROFILE | GPUS, "mute": PROFILE | {"image": "example.org/mute:1"}},
     "workspaces": {"everyone": {"members": "*"}},
 }
-APART = {"user_namespaces": {"name": "jupyter-{username}", "delete_with_user": True}}
+APART = {"user_namespaces": {"name": "jupyter-{username}", "delete_with_user": True, "objects": OBJECTS}}
 SECTIONS: dict[str, dict[str, Any]] = {
     "everything": {
         "services": True,
@@ -75,8 +75,6 @@ class Desk:
         self.namespace = self.pod if "user_namespaces" in changes else NAMESPACE
         ledger = f"sqlite:///{folder}/{self.user}.sqlite"
         section = {**SECTION, **changes, "connect": account.connect, "ledger_url": ledger}
-        if "devices" not in variant and variant != "everything":
-            section |= {"gpu_classes": {}, "profiles": {name: SECTION["profiles"][name] for name in ("cpu", "mute")}}
         self._settings = load_settings(section)
         self._launchers: list[Launcher] = []
 
@@ -152,8 +150,7 @@ async def launch_on_a_device(desk: Desk) -> None:
 
 
 async def launch_on_a_device_where_a_hub_has_crashed(desk: Desk) -> None:
-    request = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}
-    await desk.account.leave("resourceclaimtemplates", desk.pod, spec={"spec": {"devices": {"requests": [request]}}})
+    await desk.launch(await desk.hub(), "gpu")
     await desk.launch(await desk.hub(), "gpu")
 
 
@@ -280,17 +277,23 @@ NEEDS: dict[tuple[str, str], Deed] = {
     ("namespaces", "create"): launch_and_stop,
     ("namespaces", "get"): launch_where_a_hub_has_crashed,
     ("namespaces", "delete"): delete_a_user,
+    ("networkpolicies", "create"): launch_and_stop,
+    ("networkpolicies", "patch"): launch_and_stop,
     **{(resource, verb): deed for resource, deed in HEAR_OF.items() for verb in ("list", "watch")},
 }
 """What a permission is for."""
 
-RULES = {one: variant for variant in reversed(SECTIONS) for one in granted(manifests(variant))}
-"""Each rule of a role, and a variant of the values that has it."""
-PERMISSIONS = [pytest.param(variant, one, id=f"{variant}-{one.verb}-{one.resource}") for one, variant in RULES.items()]
+CLUSTER_WIDE = {(resource, verb) for resource in ("pods", "resourceclaims") for verb in ("list", "watch")}
+RULES = {
+    (one.resource, one.verb, one.everywhere and (one.resource, one.verb) in CLUSTER_WIDE): (variant, one)
+    for variant in reversed(SECTIONS)
+    for one in granted(manifests(variant))
+}
+"""Each rule, with a variant of the values that has it; those of the ClusterRole that may be the Role's, in both."""
+PERMISSIONS = [pytest.param(*found, id=f"{found[0]}-{found[1].verb}-{found[1].resource}") for found in RULES.values()]
 DEEDS = [
     pytest.param(variant, deed, id=f"{variant}-{deed.__name__}")
-    for variant in SECTIONS
-    for deed in dict.fromkeys(NEEDS[one.resource, one.verb] for one in granted(manifests(variant)))
+    for variant, deed in dict.fromkeys((variant, NEEDS[one.resource, one.verb]) for variant, one in RULES.values())
 ]
 
 

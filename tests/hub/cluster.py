@@ -1,13 +1,18 @@
 """The embedded engine with images for tests, and a hub that launches on it."""
 
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
+
 from gpuspawner.local.engine import Engine
 
+DOMAIN = ".svc.cluster.local"
 NODES = "a100=1x2 t4=1x2 cpu=1"
 TINY_SERVER = str(Path(__file__).with_name("tiny_server.py"))
 IMAGES: Mapping[str, Sequence[str]] = {
@@ -54,3 +59,24 @@ def section(engine: Engine, folder: Path, **changes: Any) -> dict[str, Any]:
     kubeconfig = folder / "kubeconfig"
     engine.write_kubeconfig(kubeconfig)
     return {**deepcopy(SECTION), "connect": {"kubeconfig": str(kubeconfig)}, "start_timeout": 60, **changes}
+
+
+def name_services(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have names of Services lead to the pods that they select, as in a cluster."""
+    resolve = socket.getaddrinfo
+
+    def address(host: str) -> str:
+        name, namespace, *_ = host.split(".")
+        service = engine.store.find("services", namespace, name)
+        selector = service["spec"]["selector"].items() if service else ()
+        for pod in engine.store.list("pods", namespace)[0]:
+            if selector and selector <= pod["metadata"]["labels"].items() and "podIP" in pod["status"]:
+                return str(pod["status"]["podIP"])
+        raise socket.gaierror(socket.EAI_NONAME, host)
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        return resolve(address(name) if name and name.endswith(DOMAIN) else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("aiohttp.connector.DefaultResolver", aiohttp.ThreadedResolver)

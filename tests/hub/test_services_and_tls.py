@@ -1,12 +1,12 @@
 """Servers that are reached by the DNS name of a Service, and by HTTPS with certificates for both sides."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from cluster import DOMAIN, name_services
 from jupyterhub.utils import make_ssl_context
 from launching import environment, launch, named, stop
 from running_hub import ADMIN_TOKEN, RunningHub
@@ -15,29 +15,12 @@ from tornado.httpclient import AsyncHTTPClient
 from gpuspawner.local.engine import Engine
 
 CPU = {"profile": "cpu"}
-DOMAIN = ".svc.cluster.local"
 
 
 @pytest.fixture
 def cluster_dns(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of Services lead to the pods that they select, as in a cluster."""
-    resolve = socket.getaddrinfo
-
-    def address(host: str) -> str:
-        name, namespace, *_ = host.split(".")
-        service = engine.store.find("services", namespace, name)
-        selector = service["spec"]["selector"].items() if service else ()
-        for pod in engine.store.list("pods", namespace)[0]:
-            if selector and selector <= pod["metadata"]["labels"].items() and "podIP" in pod["status"]:
-                return str(pod["status"]["podIP"])
-        raise socket.gaierror(socket.EAI_NONAME, host)
-
-    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        return resolve(address(name) if name and name.endswith(DOMAIN) else host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr("aiohttp.connector.DefaultResolver", aiohttp.ThreadedResolver)
+    name_services(engine, monkeypatch)
 
 
 @pytest.fixture
