@@ -129,6 +129,13 @@ async def test_whoever_works_in_jupyterlab_finds_no_download_and_the_server_serv
     wanted = re.compile("download|open-browser-tab|export-to-format|print")
     assert not [command for command in commands if wanted.search(command)]
 
+    notebook_7 = await page.context.new_page()
+    await notebook_7.goto(f"{server}tree")
+    await notebook_7.locator(".jp-DirListing-item", has_text="results.csv").click(timeout=MINUTE)
+    offered = notebook_7.locator(".jp-FileBrowser")
+    await expect(offered.get_by_text("Duplicate", exact=True)).to_be_visible()
+    assert not GONE.search(await offered.inner_text())
+
     for path in ("files/results.csv", "files/results.csv?download=1", "nbconvert/html/work.ipynb", "proxy/8000/"):
         status, said = await page.evaluate(FETCHED, server + path)
         assert (status, said[:26]) == (403, "Files cannot be downloaded"), path

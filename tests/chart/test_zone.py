@@ -49,6 +49,11 @@ def environment(pod: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in notebook(pod)["env"] if "value" in one}
 
 
+def test_whoever_installs_a_restricted_zone_is_told_to_see_that_it_is_closed() -> None:
+    assert "open where the cluster's network plugin enforces none" in render(FULL).notes
+    assert "network plugin" not in render().notes
+
+
 def test_an_open_zone_adds_nothing_to_servers() -> None:
     manifests = render({**FULL, "zone": "open"})
     assert settings_of(manifests).pod_template == settings_of(render()).pod_template
