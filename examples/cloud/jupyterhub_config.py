@@ -11,6 +11,7 @@ c.GitHubOAuthenticator.oauth_callback_url = "https://gpu.example.org/hub/oauth_c
 c.GitHubOAuthenticator.allowed_organizations = ["example-org"]
 c.GitHubOAuthenticator.scope = ["read:org"]
 c.Authenticator.admin_users = {"grace"}
+c.JupyterHub.allow_named_servers = True  # one with a GPU and one without
 
 c.GPUSpawner.timezone = "UTC"
 c.GPUSpawner.gpu_classes = {
