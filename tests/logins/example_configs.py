@@ -27,11 +27,8 @@ def values_of(name: str, **replaced: str) -> dict[str, Any]:
 
 
 def from_values(values: Mapping[str, Any], folder: Path, *changes: Mapping[str, Any]) -> Config:
-    """What a hub makes of the chart's files with these values, and changes over them; the release is in ``default``.
-
-    Without the service of `helm test`, in whose place a test has its own.
-    """
-    rendered = render(merged(values, *changes, {"tests": {"enabled": False}}), namespace="default")
+    """What a hub makes of the chart's files with these values, and changes over them; the release is in ``default``."""
+    rendered = render(merged(values, *changes), namespace="default")
     c = Config()
     load_values(c, mount(rendered, "Deployment/gpuspawner-hub", "config", folder / "mounted"))
     return c

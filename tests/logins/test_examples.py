@@ -18,6 +18,7 @@ from jupyterhub.utils import random_port
 from launching import launch, named, stop
 from learning_platform import CLIENT_ID, INSTRUCTOR, LEARNER, learning_platform
 from rendering import render
+from running_hub import ADMIN_TOKEN
 from stand_in_kueue import StandInKueue
 from traitlets.config import Config
 
@@ -28,6 +29,13 @@ SECRET = "0123456789abcdef" * 2
 ROSTER = "user,email,role,from,to\n"
 
 
+# The chart has services of its own, beside which a test has its.
+TESTS_SERVICE = {"name": "tests", "api_token": ADMIN_TOKEN}
+TESTS_ROLE = {
+    "name": "tests",
+    "services": ["tests"],
+    "scopes": ["admin:users", "admin:groups", "admin:servers", "tokens", "shutdown"],
+}
 SITUATIONS = ("university", "hospital", "lab", "cloud", "kueue")
 
 
@@ -56,6 +64,9 @@ def example(start_hub, cluster) -> Callable[..., Any]:
         c.JupyterHub.pop("hub_connect_url", None)
         c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{hub_port or random_port()}/hub/"
         c.JupyterHub.allow_named_servers = True
+        for trait, more in (("services", TESTS_SERVICE), ("load_roles", TESTS_ROLE)):
+            if isinstance(c.JupyterHub.get(trait), list):
+                c.JupyterHub[trait] = [*c.JupyterHub[trait], more]
         return await start_hub({section: dict(traits) for section, traits in c.items()})
 
     return start
@@ -228,6 +239,8 @@ async def test_the_cloud_takes_v100_by_the_label_that_its_nodes_have(example, cl
     values = values_of("cloud")
     values["login"], values["hub"] = {"authenticator": "dummy"}, {"config": {"Authenticator": {"allow_all": True}}}
     hub = await example(from_values(values, tmp_path))
+    for manifest in render(values, namespace="default").all("PriorityClass"):
+        cluster.store.create("priorityclasses.scheduling.k8s.io", manifest)
     await hub.login("ada", "any")
     assert await launch(hub, "ada", {"profile": "pytorch"}) == ""
     [pod] = named(cluster, "pods").values()
