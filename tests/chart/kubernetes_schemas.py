@@ -1,19 +1,21 @@
 """Manifests against the schemas of Kubernetes' releases, strictly: a field that Kubernetes would drop is a mistake."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import yaml
 
-__all__ = ["CUSTOM", "VERSIONS", "problems"]
+__all__ = ["VERSIONS", "problems"]
 
 VERSIONS = tuple(f"1.{minor}" for minor in range(30, 38))
 """Every release of Kubernetes that the chart is made for."""
-CUSTOM = frozenset({"gateway.networking.k8s.io", "monitoring.coreos.com"})
-"""API groups that no release of Kubernetes has: those of the Gateway API and of the Prometheus operator."""
+_CUSTOM = yaml.safe_load((Path(__file__).parents[1] / "data" / "chart" / "custom-kinds.yaml").read_text("utf-8"))
+"""Kinds that no release of Kubernetes has: of the Gateway API and of the Prometheus operator."""
 
 
 def problems(manifest: Mapping[str, Any], version: str) -> list[str]:
@@ -25,14 +27,19 @@ def problems(manifest: Mapping[str, Any], version: str) -> list[str]:
 def _problems(manifest: str, version: str) -> tuple[str, ...]:
     found = json.loads(manifest)
     group, _, level = found["apiVersion"].rpartition("/")
-    if group in CUSTOM:
-        return ()
+    if custom := _CUSTOM.get(f"{found['apiVersion']} {found['kind']}"):
+        schema = {**custom, "definitions": _CUSTOM["definitions"]}
+        return tuple(_said(jsonschema_rs.Draft7Validator(schema), found["spec"]))
     name = "-".join(filter(None, [found["kind"].lower(), group.removesuffix(".k8s.io").partition(".")[0], level]))
     try:
         validator = _validator(version, name)
     except FileNotFoundError:
         return (f"{found['apiVersion']} {found['kind']} is not in Kubernetes {version}",)
-    return tuple(f"{'.'.join(map(str, e.instance_path))}: {e.message}" for e in validator.iter_errors(found))
+    return tuple(_said(validator, found))
+
+
+def _said(validator: Any, found: Any) -> Iterator[str]:
+    return (f"{'.'.join(map(str, error.instance_path))}: {error.message}" for error in validator.iter_errors(found))
 
 
 @cache

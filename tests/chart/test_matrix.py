@@ -49,6 +49,18 @@ def test_kubernetes_knows_every_field_of_every_manifest(version: str) -> None:
     assert found == set()
 
 
+def test_a_field_that_kubernetes_does_not_know_would_be_found() -> None:
+    route = copy.deepcopy(rendered("route").one("HTTPRoute"))
+    route["spec"]["rules"][0]["timeout"] = "30s"
+    assert any("'timeout' was unexpected" in problem for problem in problems(route, "1.37"))
+    hub = copy.deepcopy(render().one("Deployment", "hub"))
+    hub["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    assert any("'readinesProbe' was unexpected" in problem for problem in problems(hub, "1.30"))
+    assert problems({"apiVersion": "apps/v2", "kind": "Deployment"}, "1.30") == [
+        "apps/v2 Deployment is not in Kubernetes 1.30"
+    ]
+
+
 @each_variant
 def test_every_pod_of_the_chart_passes_pod_security_restricted(variant: str) -> None:
     assert {name: found for name, pod in rendered(variant).pods().items() if (found := violations(pod))} == {}
