@@ -1,138 +1,93 @@
-"""What stands in values is text: it adds nothing to a manifest, and no template in it is run."""
+"""Whatever text somebody puts into values, it stays a text: no template is run and no object is made by it."""
 
+import copy
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import pytest
-import yaml
-from helm_python import HelmRenderError, HelmValuesError
-from rendering import CHART, render
+from helm_python import HelmError
+from jsonschema_rs import Draft7Validator
+from rendering import CHART, Manifests, render
+from variants import VARIANTS, rendered, values_of
 
-HOSTILE = 'a"\n  injected: yes\n- injected: yes\n---\ninjected: {{ fail "run" }} \' # \\'
-LISTS = {
-    "imagePullSecrets": [{"name": HOSTILE}],
-    "proxy.extraArgs": [HOSTILE],
-    "hub.extraArgs": [HOSTILE],
-    "ingress.hosts": [HOSTILE],
-    "ingress.tls": [{"hosts": [HOSTILE], "secretName": HOSTILE}],
-    "httpRoute.hostnames": [HOSTILE],
-    "httpRoute.parentRefs": [{"name": HOSTILE}],
-    "login.administrators": [HOSTILE],
-    "hub.database.pvc.accessModes": [HOSTILE],
-    "proxy.service.loadBalancerSourceRanges": [HOSTILE],
-    "restrictedZone.httpProxy.noProxy": [HOSTILE],
-    "prePuller.extraImages": [HOSTILE],
-    "scheduler.tolerations": [{"key": HOSTILE, "operator": HOSTILE}],
-    "monitoring.from": [{"podSelector": {"matchLabels": {"a": HOSTILE}}}],
-    "monitoring.serviceMonitor.relabelings": [{"regex": HOSTILE}],
-}
-MAPS = {
-    "commonLabels": {"a": HOSTILE},
-    "hub.labels": {HOSTILE: HOSTILE},
-    "hub.annotations": {HOSTILE: HOSTILE},
-    "hub.service.annotations": {HOSTILE: HOSTILE},
-    "hub.nodeSelector": {HOSTILE: HOSTILE},
-    "hub.extraEnv": {HOSTILE: HOSTILE},
-    "hub.config": {HOSTILE: {"a": HOSTILE}},
-    "hub.secretConfig": {HOSTILE: {HOSTILE: HOSTILE}},
-    "hub.extraConfig": {HOSTILE: HOSTILE},
-    "hub.extraFiles": {HOSTILE: {"mountPath": f"/{HOSTILE}", "stringData": HOSTILE}},
-    "hub.services": {HOSTILE: {}},
-    "hub.database.pvc.annotations": {HOSTILE: HOSTILE},
-    "proxy.labels": {HOSTILE: HOSTILE},
-    "proxy.annotations": {HOSTILE: HOSTILE},
-    "proxy.service.annotations": {HOSTILE: HOSTILE},
-    "ingress.annotations": {HOSTILE: HOSTILE},
-    "httpRoute.annotations": {HOSTILE: HOSTILE},
-    "placeholders": {"gpu": {"replicas": 1, "memory": HOSTILE}},
-    "resourceQuota": {"hard": {HOSTILE: HOSTILE}},
-    "prePuller.annotations": {HOSTILE: HOSTILE},
-    "scheduler.annotations": {HOSTILE: HOSTILE},
-    "monitoring.serviceMonitor.labels": {HOSTILE: HOSTILE},
-    "monitoring.dashboard.annotations": {HOSTILE: HOSTILE},
-    "monitoring.rules.alertLabels": {HOSTILE: HOSTILE},
-    "serviceAccount.annotations": {HOSTILE: HOSTILE},
-    "singleuser.serviceAccount.annotations": {HOSTILE: HOSTILE},
-    "singleuser.extraFiles": {HOSTILE: {"mountPath": f"/{HOSTILE}", "stringData": HOSTILE}},
-    "gpuspawner": {"profiles": {HOSTILE: {"image": HOSTILE, "description": HOSTILE}}},
-}
-EVERYTHING_ON: dict[str, Any] = {
-    "ingress": {"enabled": True},
-    "httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}]},
-    "imagePullSecret": {"create": True, "registry": "a", "username": "b", "password": "c"},
-    "singleuser": {"serviceAccount": {"create": True}},
-    "proxy": {"service": {"type": "LoadBalancer"}},
-    "priorityClasses": {"create": True},
-    "prePuller": {"hook": {"enabled": True}, "continuous": {"enabled": True}},
-    "placeholders": {"gpu": {"replicas": 1}},
-    "scheduler": {"enabled": True},
-    "monitoring": {"serviceMonitor": {"enabled": True}, "dashboard": {"enabled": True}, "rules": {"enabled": True}},
-}
+RELEASE = "gpuspawner"
+NASTY = "x\"'`: {{ .Release.Name }}|${HOME} #\n---\nkind: Secret\nmetadata: {name: injected}\n- \\ & \t*é"
+RUN = NASTY.replace("{{ .Release.Name }}", RELEASE)
+Path = tuple[str | int, ...]
 
 
-def texts(values: Any, path: str = "") -> Iterator[str]:
-    """The paths of all values that are a text by default."""
-    if isinstance(values, str):
-        yield path.removeprefix(".")
-    elif isinstance(values, dict):
-        for key, value in values.items():
-            yield from texts(value, f"{path}.{key}")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_text_in_values_stays_a_text(variant: str) -> None:
+    made = _rendered_with_nasty(variant)
+    assert [_identity(item) for item in made] == [_identity(item) for item in rendered(variant)]
+    assert not [text for text in (*_all_texts(list(made)), made.notes) if RUN in text]
 
 
-NAMES = ("nameOverride", "fullnameOverride")
-TEXTS = dict.fromkeys(texts(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))), HOSTILE)
-SAID = {path: value for path, value in {**TEXTS, **LISTS, **MAPS}.items() if path not in NAMES}
+def test_most_texts_of_values_are_tried() -> None:
+    tried = {path for variant in VARIANTS for path, _ in _tries(values_of(variant))}
+    assert len(tried) > 100
+    assert any(NASTY in text for text in _all_texts(list(_rendered_with_nasty("placement"))))
 
 
-def said(path: str, value: Any) -> dict[str, Any]:
-    """Everything that the chart can make, and one value."""
-    values: dict[str, Any] = json.loads(json.dumps(EVERYTHING_ON))
-    *folders, name = path.split(".")
-    place = values
-    for folder in folders:
-        place = place.setdefault(folder, {})
-    place[name] = value
-    return values
-
-
-def keys(item: Any) -> Iterator[str]:
-    if isinstance(item, dict):
-        for key, value in item.items():
-            yield key
-            yield from keys(value)
-    elif isinstance(item, list):
-        for value in item:
-            yield from keys(value)
-
-
-@pytest.fixture(scope="module")
-def without_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart as its templates alone defend it."""
-    chart = tmp_path_factory.mktemp("chart") / "gpuspawner"
-    shutil.copytree(CHART, chart, ignore=shutil.ignore_patterns("values.schema.json"))
-    return chart
-
-
-@pytest.mark.parametrize("path", SAID)
-def test_a_value_cannot_add_to_a_manifest(path: str, without_schema: Path) -> None:
-    """It is either refused by a template that says why, or stays what it is."""
-    manifests, refused = None, ""
+def _rendered_with_nasty(variant: str) -> Manifests:
+    """A variant in which every text that the chart takes in another one's stead is a nasty one."""
+    values = copy.deepcopy(values_of(variant))
+    tries = _tries(values)
+    for path, text in tries:
+        _put(values, path, text)
     try:
-        manifests = render(said(path, SAID[path]), chart=without_schema)
-    except HelmRenderError as error:
-        refused = str(error)
-    assert "error calling fail: run" not in refused, "a template in the value was run"
-    if manifests is None:
-        assert path.partition(".")[0] in refused
-    else:
-        assert len(manifests.objects) >= len(render(EVERYTHING_ON).objects) - 1
-        assert "injected" not in {key for item in manifests for key in keys(item)}
+        return render(values)
+    except HelmError:  # some of them mean something to a template: put in one by one, as far as it takes them
+        values = copy.deepcopy(values_of(variant))
+    for path, text in tries:
+        tried = copy.deepcopy(values)
+        _put(tried, path, text)
+        with suppress(HelmError):
+            render(tried)
+            values = tried
+    return render(values)
 
 
-@pytest.mark.parametrize("path", NAMES)
-def test_what_names_are_made_of_is_refused_where_no_name_can_be_made_of_it(path: str) -> None:
-    with pytest.raises(HelmValuesError):
-        render(said(path, HOSTILE))
+@cache
+def _schema() -> Draft7Validator:
+    return Draft7Validator(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+
+
+def _tries(values: dict[str, Any]) -> list[tuple[Path, str]]:
+    """The texts that the schema takes at a path, alone among the values as they are."""
+    found = []
+    for path in _texts(values):
+        for text in (NASTY, f"/{NASTY}", f"/{NASTY}/"):
+            tried = copy.deepcopy(values)
+            _put(tried, path, text)
+            if _schema().is_valid(tried):
+                found.append((path, text))
+                break
+    return found
+
+
+def _put(values: Any, path: Path, text: str) -> None:
+    for step in path[:-1]:
+        values = values[step]
+    values[path[-1]] = text
+
+
+def _texts(value: Any, path: Path = ()) -> list[Path]:
+    """The paths of all texts."""
+    if isinstance(value, str):
+        return [path]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, inner in items for found in _texts(inner, (*path, key))]
+
+
+def _all_texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for inner in items for found in _all_texts(inner)]
+
+
+def _identity(item: dict[str, Any]) -> tuple[str, str, str]:
+    return item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]
