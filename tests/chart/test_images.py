@@ -1,6 +1,7 @@
 """The images: their Dockerfiles, and lock files that hold all that goes into them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -145,7 +146,15 @@ def test_servers_see_no_gpu_unless_the_device_plugin_says_which():
 
 
 def test_tensorboard_is_told_the_port_and_the_path_that_the_proxy_has_for_it():
-    file = IMAGES / "singleuser" / "jupyter_server_config.d" / "tensorboard.json"
-    server = json.loads(file.read_text())["ServerProxy"]["servers"]["tensorboard"]
+    """As the notebook server itself reads the file, from the folder that the image has it in."""
+    copied = [rest.split() for word, rest in last_stage(IMAGES / "singleuser" / "Dockerfile") if word == "COPY"]
+    assert ["helm/images/singleuser/jupyter_server_config.json", "/usr/local/etc/jupyter/"] in copied
+    shown = subprocess.run(
+        [sys.executable, "-m", "jupyter_server", "--show-config-json"],
+        env={**os.environ, "JUPYTER_CONFIG_DIR": str(IMAGES / "singleuser")},
+        capture_output=True,
+        check=True,
+    )
+    server = json.loads(shown.stdout)["ServerProxy"]["servers"]["tensorboard"]
     assert {"--port={port}", "--path_prefix={base_url}tensorboard"} <= set(server["command"])
     assert server["absolute_url"] is True
