@@ -15,7 +15,14 @@ from gpuspawner.config import Settings, load_settings, section_of
 from gpuspawner.spawner import GPUSpawner
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["install.md", "how-to/gpu-nodes.md", "how-to/helm.md", "how-to/operate.md", "how-to/secure-zone.md"]
+PAGES = [
+    "install.md",
+    "how-to/gpu-nodes.md",
+    "how-to/images.md",
+    "how-to/helm.md",
+    "how-to/operate.md",
+    "how-to/secure-zone.md",
+]
 _BLOCK = re.compile(r"^```yaml\n# values\.yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECRETS = re.compile(r"^```yaml\n# secrets\.yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CLASSES = {
