@@ -238,6 +238,23 @@ async def test_in_a_cluster_the_service_account_is_the_default(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
+    ("mounted", "named", "source"),
+    [(True, True, "the pod's"), (True, False, "the pod's"), (False, False, "the pod's"), (False, True, "kubeconfig")],
+)
+def test_a_pod_without_a_token_uses_the_kubeconfig_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: bool, named: bool, source: str
+) -> None:
+    if mounted:
+        (tmp_path / "token").write_text("sa-token")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    if named:
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert Connection().source.startswith(source)
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         (None, "no such file"),

@@ -1,6 +1,8 @@
 """A pod of the engine is its service account: it finds the API and its token, and may do what its roles say."""
 
+import asyncio
 import json
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,31 @@ async def test_kubectl_in_a_pod_is_the_pods_service_account(lab: Lab) -> None:
     assert who["username"] == "system:serviceaccount:demo:hub"
     assert who["extra"]["authentication.kubernetes.io/pod-name"] == ["a"]
     assert 'cannot list resource "secrets" in API group "" in the namespace "demo"' in text
+
+
+async def test_kubectl_creates_tokens_and_asks_what_they_may(lab: Lab, tmp_path: Path) -> None:
+    lab.engine.write_kubeconfig(tmp_path / "config", namespace="demo")
+
+    async def kubectl(*arguments: str) -> str:
+        command = ("kubectl", "--kubeconfig", str(tmp_path / "config"), "--cache-dir", str(tmp_path / "cache"))
+        process = await asyncio.create_subprocess_exec(*command, *arguments, stdout=PIPE, stderr=STDOUT)
+        output, _ = await process.communicate()
+        return output.decode().strip()
+
+    await kubectl("create", "role", "hub", "--verb=get,list", "--resource=pods,pods/log")
+    await kubectl("create", "rolebinding", "hub", "--role=hub", "--serviceaccount=demo:hub")
+    token = await kubectl("create", "token", "hub")
+    assert token.count(".") == 2, token
+    asked = ("--token", token, "auth", "can-i")
+    (tmp_path / "config").write_text((tmp_path / "config").read_text().replace(lab.engine.token, token))
+    assert await kubectl(*asked, "list", "pods") == "yes"
+    assert await kubectl(*asked, "get", "pods", "--subresource=log") == "yes"
+    assert (await kubectl(*asked, "delete", "pods")).startswith("no")
+    assert (await kubectl(*asked, "list", "nodes")).endswith("no")
+    listed = await kubectl(*asked, "--list")
+    assert [line.split() for line in listed.splitlines() if line.startswith("pods ")] == [
+        ["pods", "[]", "[]", "[get", "list]"]
+    ]
 
 
 async def test_a_pods_token_is_no_more_when_the_pod_is_gone(lab: Lab) -> None:
