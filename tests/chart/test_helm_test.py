@@ -66,7 +66,7 @@ def test_its_token_may_make_one_user_and_act_as_that_user() -> None:
 
 
 def test_the_user_may_not_have_the_services_name() -> None:
-    with pytest.raises(HelmRenderError, match="tests.user: found .helm-test., which is the name of the service"):
+    with pytest.raises(HelmRenderError, match=r"tests.user: found .helm-test., which is the name of the service"):
         render({"tests": {"user": "helm-test"}})
 
 

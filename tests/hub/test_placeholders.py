@@ -1,61 +1,62 @@
 """Placeholder pods keep nodes for launches: to a hub their GPUs are free, and launches get them at once."""
 
 import asyncio
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cluster import SECTION
 from launching import launch, named
+from rendered_servers import settings_of
+from rendering import render
 from running_hub import ADMIN_TOKEN, RunningHub
 
-from gpuspawner.cluster.client import Client, Connection
 from gpuspawner.labels import PLACEHOLDER
 from gpuspawner.local.engine import Engine
 
-TERM = {"matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": ["Tesla-T4"]}]}
-
-
-def placeholder(name: str, gpus: int = 1) -> dict[str, Any]:
-    """As the chart makes them."""
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [TERM]}}}
-    resources = {"limits": {"nvidia.com/gpu": str(gpus), "cpu": "1", "memory": "1Gi"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"gpuspawner/placeholder": "small"}},
-        "spec": {
-            "priorityClassName": "placeholders",
-            "terminationGracePeriodSeconds": 5,
-            "affinity": affinity,
-            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-            "containers": [{"name": "pause", "image": "example.org/silent:1", "resources": resources}],
-        },
-    }
+VALUES = {
+    "gpuspawner": SECTION,
+    "priorityClasses": {"create": True},
+    "placeholders": {"small": {"replicas": 3}},
+    "resourceQuota": {"hard": {"requests.nvidia.com/gpu": 2}},
+    "pause": {"image": {"name": "example.org/silent", "tag": "1"}},
+}
 
 
 @pytest.fixture
 async def hub(engine: Engine, start_gpu_hub: Any, tmp_path: Path) -> RunningHub:
-    """Every T4 is held by a placeholder, and one more placeholder waits for a node."""
-    engine.write_kubeconfig(tmp_path / "operator")
-    client = Client(Connection(kubeconfig=str(tmp_path / "operator")))
-    engine.store.create("priorityclasses.scheduling.k8s.io", {"metadata": {"name": "placeholders"}, "value": -10})
-    for name in ("first", "second", "third"):
-        await client.create("pods", "default", placeholder(name))
-    await client.close()
+    """What the chart makes: every T4 is held by a placeholder, one more waits for a node, and a quota is on servers."""
+    manifests = render(VALUES, namespace="default")
+    (placeholders,) = [item for item in manifests.all("Deployment") if "placeholder" in item["metadata"]["name"]]
+    await kubectl_create(
+        engine, tmp_path, [*manifests.all("PriorityClass"), *manifests.all("ResourceQuota"), placeholders]
+    )
     await until(lambda: len(placed(engine)) == 2)
     found: RunningHub = await start_gpu_hub(
+        pod_template=settings_of(manifests).pod_template,
         hub={
             "services": [{"name": "tests", "api_token": ADMIN_TOKEN}],
             "load_roles": [
                 {"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:servers", "read:metrics"]}
             ],
-        }
+        },
     )
     for user in ("ada", "eve"):
         await found.login(user, "x")
     return found
+
+
+async def kubectl_create(engine: Engine, folder: Path, items: list[dict[str, Any]]) -> None:
+    kubeconfig, file = folder / "operator", folder / "objects.json"
+    engine.write_kubeconfig(kubeconfig)
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    command = ["kubectl", "--kubeconfig", str(kubeconfig), "create", "-f", str(file)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def placed(engine: Engine) -> set[str]:
@@ -102,3 +103,11 @@ async def test_a_launch_takes_the_place_of_one_at_once(hub: RunningHub, engine: 
     assert metrics == {"free": 1, "used": 1}
     assert await launch(hub, "eve", options) == ""
     assert not placed(engine)
+
+
+async def test_a_quota_counts_servers_and_not_what_gives_way_to_them(hub: RunningHub) -> None:
+    """Three placeholders are there under a quota of two GPUs."""
+    for user in ("ada", "eve"):
+        assert await launch(hub, user, {"profile": "pytorch", "gpu_class": "small"}) == ""
+    said = await launch(hub, "ada", {"workspace": "lab", "profile": "pytorch", "gpu_class": "medium"}, server="third")
+    assert "2 of 2 GPUs in use, and this server needs 1 more (ResourceQuota gpuspawner-servers)" in said
