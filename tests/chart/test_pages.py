@@ -21,6 +21,7 @@ PAGES = [
     "how-to/images.md",
     "how-to/helm.md",
     "how-to/operate.md",
+    "how-to/ready-nodes.md",
     "how-to/secure-zone.md",
 ]
 _BLOCK = re.compile(r"^```yaml\n# values\.yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
