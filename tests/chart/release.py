@@ -178,6 +178,7 @@ async def release_on_engine(folder: Path) -> AsyncIterator[Release]:
     images = {
         "*/configurable-http-proxy:*": ("configurable-http-proxy",),
         "ghcr.io/gpuspawner/hub:*": ("jupyterhub",),
+        "registry.k8s.io/pause:*": ("sleep", "infinity"),
         "*": (sys.executable, TINY_SERVER),
     }
     engine = Engine("a100=1x2 cpu=1", images, data_dir=folder / "engine", namespaces=[NAMESPACE], stop_grace=2.0)

@@ -29,7 +29,8 @@ def values(title: str = "Everyone") -> dict[str, Any]:
     """The values of an institution, whose one workspace is called so."""
     budget = {"per_member": 100, "renews": "never"}
     everyone = {"display_name": title, "members": "*", "budget": budget}
-    return {"gpuspawner": {"gpu_classes": GPUS, "profiles": PROFILES, "workspaces": {"everyone": everyone}}}
+    section = {"gpu_classes": GPUS, "profiles": PROFILES, "workspaces": {"everyone": everyone}}
+    return {"gpuspawner": section, "prePuller": {"hook": {"enabled": True}}}
 
 
 @dataclass
@@ -87,6 +88,13 @@ def day_pod(release: Release) -> str:
     """The name of the one server's pod."""
     [name] = [name for name in release.names("pods") if not name.startswith("gpuspawner-")]
     return name
+
+
+async def test_helm_test_launches_the_smallest_profile_and_leaves_nothing_of_it(day: Day) -> None:
+    servers = [day_pod(day.release)]
+    said = await day.release.test()
+    assert "smoke-test" in said
+    assert [name for name in day.release.names("pods") if not name.startswith("gpuspawner-")] == servers
 
 
 async def test_an_upgrade_changes_values_and_keeps_secrets_logins_and_servers(day: Day) -> None:
@@ -167,8 +175,8 @@ async def exported(day: Day) -> list[Any]:
 async def test_uninstalling_leaves_the_hubs_volume_and_homes_and_nothing_else(day: Day) -> None:
     release = day.release
     await release.uninstall()
-    await release.until(lambda: not release.names("pods"))
-    assert release.names("persistentvolumeclaims") == {"gpuspawner-hub", "claim-admin"}
+    await release.until(lambda: release.names("pods") == {"gpuspawner-smoke-test"})  # Helm leaves what tests left
+    assert release.names("persistentvolumeclaims") == {"gpuspawner-hub", "claim-admin", "claim-smoke-test"}
     for resource in (
         "deployments.apps",
         "replicasets.apps",
