@@ -46,8 +46,8 @@ async def test_the_charts_account_lacks_nothing(
         (
             Permission("secrets", "create", ""),
             (
-                "Kubernetes does not let this login create secrets in the namespace jupyter: no server starts. Where it "
-                "is the hub's, add it to its Role."
+                "Kubernetes does not let this login create secrets in the namespace jupyter: no server starts. "
+                "Where it is the hub's, add it to its Role."
             ),
         ),
         (Permission("pods/log", "get", ""), "get pods/log in the namespace jupyter: a launch that fails does not show"),
