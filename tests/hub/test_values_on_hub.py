@@ -1,9 +1,12 @@
 """From values to a hub: the chart rendered by Helm, its files as mounted, a real hub process on the embedded engine."""
 
+import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import aiohttp
 import pytest
 from cluster import TINY_SERVER
 from following import follow
@@ -11,7 +14,7 @@ from hub_account import Account
 from hub_process import HubProcess
 from jupyterhub.utils import random_port
 from launching import named
-from rendering import decoded, render
+from rendering import Manifests, decoded, render
 from running_engine import running_engine
 from running_hub import Person
 from stand_in_proxy import StandInProxy
@@ -27,6 +30,7 @@ class Installed:
     proxy: StandInProxy
     engine: Engine
     secrets: dict[str, str]
+    rendered: Manifests
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,7 @@ async def installed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[I
         rendered = render(
             {
                 "imagePullSecrets": [{"name": "registry"}],
+                "monitoring": {"serviceMonitor": {"enabled": True}},
                 "gpuspawner": {"connect": connect, "pod_template": {"metadata": {"labels": {"team": "platform"}}}},
                 "hub": {
                     "baseUrl": "/jupyter/",
@@ -59,7 +64,7 @@ async def installed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[I
         secrets = decoded(rendered.one("Secret", "secrets"))
         proxy.token = secrets["proxy-token"]
         async with HubProcess(rendered, folder, f"{proxy.url}/jupyter") as process:
-            yield Installed(process, proxy, lab.engine, secrets)
+            yield Installed(process, proxy, lab.engine, secrets, rendered)
 
 
 async def log_in(installed: Installed) -> Person:
@@ -105,6 +110,39 @@ async def test_servers_and_logins_outlive_a_hub_that_is_restarted_with_the_same_
         servers = (await answer.json())["servers"]
     assert servers[""]["ready"]
     assert before == {name: pod["metadata"]["uid"] for name, pod in named(installed.engine, "pods", "jupyter").items()}
+
+
+async def test_prometheus_reads_the_metrics_with_its_token_which_opens_nothing_else(installed: Installed) -> None:
+    [endpoint] = installed.rendered.one("ServiceMonitor", "hub")["spec"]["endpoints"]
+    secret = endpoint["authorization"]["credentials"]
+    headers = {"Authorization": f"{endpoint['authorization']['type']} {installed.secrets[secret['key']]}"}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{installed.proxy.url}{endpoint['path']}") as answer:
+            assert answer.status == 403
+        async with session.get(f"{installed.proxy.url}{endpoint['path']}", headers=headers) as answer:
+            assert answer.status == 200
+            assert 'gpuspawner_gpus{gpu_class="gpu",state="free"}' in await answer.text()
+        async with session.get(installed.hub.url / "api/users", headers=headers) as answer:
+            assert answer.status == 403
+
+
+async def test_helm_test_launches_a_server_that_answers_through_the_proxy_and_stops_it(installed: Installed) -> None:
+    [container] = installed.rendered.one("Pod", "smoke-test")["spec"]["containers"]
+    here = {"--hub": f"{installed.hub.url}/api", "--url": installed.proxy.url}
+    words = [
+        f"{name}={here.get(name, value)}" for name, _, value in (w.partition("=") for w in container["command"][2:])
+    ]
+    [token] = [one["valueFrom"]["secretKeyRef"]["key"] for one in container["env"] if "valueFrom" in one]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gpuspawner.cli", container["command"][1], *words,
+        env={**os.environ, "JUPYTERHUB_API_TOKEN": installed.secrets[token]},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    assert "smoke-test launches notebook in everyone" in said
+    assert f"It answers at {installed.proxy.url}/jupyter/user/smoke-test/." in said
+    assert not [name for name in named(installed.engine, "pods", "jupyter") if "smoke" in name]
 
 
 def test_nothing_secret_is_in_the_hubs_log(installed: Installed) -> None:
