@@ -50,6 +50,7 @@ def _overlay() -> Node:
     return found
 
 
+@cache
 def comments() -> dict[str, str]:
     """What values.yaml says of each value, by its path: the comment above it that begins with ``# --``."""
     found: dict[str, str] = {}

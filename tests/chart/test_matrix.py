@@ -3,37 +3,23 @@
 import copy
 import json
 import re
-import runpy
-import shutil
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import helm_python
 import pytest
-from helm_python import HelmError
 from kubernetes_schemas import VERSIONS, problems
 from pod_security import violations
 from rendered_servers import server_pod, settings_of
 from rendering import CHART, decoded, render
 from variants import VARIANTS, rendered, values_of
 
-ROOT = Path(__file__).parents[2]
-MATRIX = "tests/data/chart/matrix.yaml"
 LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
 NEEDS_THE_API = ("-hub", "-scheduler", "-pre-puller", "-image-waiter")
 """Endings of the names of workloads that ask the Kubernetes API, and so need a token of their service account."""
 
-OF_AN_UPGRADE = ("prePuller.hook.pullOnlyOnChanges",)
-"""Values that mean something only where a release is installed already; tests with a cluster see to them."""
 INFO = 1
 """Of Helm's severities the one for advice, such as that a chart should have an icon."""
-
-SCHEMA = "values.schema.json"
-_SECRET_VALUES = re.compile("secret-values.json: .*")
-_NO_CHECKSUM = re.compile("(?m)^(?! *checksum/).+")
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -159,62 +145,8 @@ def test_a_release_with_the_longest_name_that_helm_takes_has_names_that_kubernet
 
 def test_what_is_rendered_twice_is_the_same_but_for_generated_secrets() -> None:
     values = values_of("secrets of ones own")
-    assert _chart().render(values, name="a", namespace="b") == _chart().render(values, name="a", namespace="b")
-
-
-def test_every_value_is_set_by_a_variant_and_means_something(tool: dict[str, Any]) -> None:
-    """A value that changes nothing is one that somebody has forgotten in a template."""
-    missing = []
-    for path, default in tool["leaves"]():
-        keys = path.split(".")
-        using = [variant for variant in VARIANTS if _at(values_of(variant), keys, default) != default]
-        if path not in OF_AN_UPGRADE and not any(_matters(variant, keys) for variant in using):
-            missing.append(f"{path} ({', '.join(using) or 'set by none'})")
-    assert not missing, f"set them in a variant of {MATRIX}, or read them in a template: {', '.join(missing)}"
-
-
-@pytest.fixture(scope="module")
-def tool() -> Iterator[dict[str, Any]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "tools"))
-        yield runpy.run_path(str(ROOT / "tools" / "values_schema.py"))
-
-
-def _matters(variant: str, keys: list[str]) -> bool:
-    """Whether a variant renders otherwise without what it says at a path."""
-    values = copy.deepcopy(values_of(variant))
-    inner = values
-    for key in keys[:-1]:
-        inner = inner[key]
-    del inner[keys[-1]]
-    try:
-        return _lasting(values) != _lasting(values_of(variant))
-    except HelmError:
-        return True
-
-
-def _lasting(values: dict[str, Any]) -> dict[str, Any]:
-    """The text of all that is not made anew each time: the secrets, and the sums of them that restart pods."""
-    return _lasting_text(json.dumps(values, sort_keys=True))
-
-
-@cache
-def _lasting_text(values: str) -> dict[str, Any]:
-    files = _chart().render(json.loads(values), name="gpuspawner", namespace="jupyter")
-    return {path: _lasting_lines(path, text) for path, text in files.items()}
-
-
-def _lasting_lines(path: str, text: str) -> list[str]:
-    lasting = _SECRET_VALUES if path.endswith("hub/secret.yaml") else _NO_CHECKSUM
-    return lasting.findall(text)
-
-
-@cache
-def _chart() -> helm_python.Chart:
-    """The chart without its schema, which takes half of the time that Helm does: these values fit it."""
-    with TemporaryDirectory() as folder:
-        copied = shutil.copytree(CHART, Path(folder) / "gpuspawner", ignore=shutil.ignore_patterns(SCHEMA))
-        return helm_python.Chart.load(copied)
+    chart = helm_python.Chart.load(CHART)
+    assert chart.render(values, name="a", namespace="b") == chart.render(values, name="a", namespace="b")
 
 
 def _texts(whole: str) -> Iterator[str]:
@@ -231,14 +163,6 @@ def _texts(whole: str) -> Iterator[str]:
                 ahead += found
             case str() as found:
                 yield found
-
-
-def _at(values: Any, keys: list[str], default: Any) -> Any:
-    for key in keys:
-        if not isinstance(values, dict) or key not in values:
-            return default
-        values = values[key]
-    return values
 
 
 def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
