@@ -16,6 +16,7 @@ from running_hub import RunningHub
 from traitlets.config import Config
 
 from gpuspawner import configure, with_workspaces
+from gpuspawner.bookkeeping.runs import FINALIZER
 from gpuspawner.cluster.client import ApiError
 from gpuspawner.labels import QUEUE
 from gpuspawner.sessions.sessions import Sessions
@@ -29,11 +30,12 @@ PROFILE: dict[str, Any] = {
     "gpu_classes": ["a100"],
     "gpus": {"default": 0, "max": 1},
 }
+A100 = {"device_class": "gpu.nvidia.com", "product": "NVIDIA A100-SXM4-80GB"}
 SECTION: dict[str, Any] = {
     "hub_name": "gpuspawner",
     "namespace": NAMESPACE,
     "start_timeout": 60,
-    "gpu_classes": {"a100": {"accepts": [{"device_class": "gpu.nvidia.com", "product": "NVIDIA A100-SXM4-80GB"}]}},
+    "gpu_classes": {"a100": {"accepts": [A100], "rate": 3600.0}},
     "profiles": {"gpu": PROFILE, "crash": PROFILE | {"image": "example.org/crash:1"}},
     "workspaces": {"everyone": {"members": "*", "budget": {"per_member": 1e9, "renews": "never"}}},
 }
@@ -107,6 +109,8 @@ async def test_a_hub_does_everything_with_exactly_the_rendered_rules(
         hub = await started(start_hub, account, **changes)
         await hub.login("ada", "x")
         assert await launch(hub, "ada", GPU) == ""
+        pod = account.store.get("pods", where, "jupyter-ada")
+        assert FINALIZER in pod["metadata"]["finalizers"], "it is charged before it is gone"
         sessions: Sessions = hub.app.tornado_settings["gpuspawner_sessions"]
         assert (await sessions.extend("ada", "", 1800)).runtime == 5400
         assert "no module named torch" in await launch(hub, "ada", {"profile": "crash"}, server="crash")
