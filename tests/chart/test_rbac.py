@@ -36,6 +36,16 @@ def test_the_roles_allow_what_the_configuration_uses_and_nothing_else(variant: s
     assert bare(granted(rendered)) == bare(needed)
 
 
+@pytest.mark.parametrize(
+    "claim", ["claim-{username}", "c-{userid}", "{safe_user_server}", "course", "{workspace}", None]
+)
+@pytest.mark.parametrize("create", [True, False])
+def test_claims_of_whatever_name(claim: str | None, create: bool) -> None:
+    storage = {"claim": claim, "create": create, "delete_with_user": True}
+    rendered = render({"gpuspawner": {"storage": {key: value for key, value in storage.items() if value is not None}}})
+    assert bare(granted(rendered)) == bare(permissions(settings_of(rendered)))
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_permission_is_given_twice(variant: str) -> None:
     found = granted(manifests(variant))

@@ -14,7 +14,7 @@ extraConfig does is not seen here: rbac.extraRules is for that.
 {{- $storage := $section.storage | default dict }}
 {{- $keepsHomes := and (not (and (hasKey $section "storage") (kindIs "invalid" $section.storage))) (dig "home" true $storage) }}
 {{- $claim := $storage.claim | default "" }}
-{{- $byUser := or (not $claim) (contains "{username}" $claim) (contains "{unescaped_username}" $claim) }}
+{{- $byUser := or (not $claim) (regexMatch "[{](userid|(safe_|escaped_)?(username|user_server))[}]" $claim) }}
 {{- $devices := false }}
 {{- range $_, $class := $section.gpu_classes }}
 {{- range $class.accepts }}
