@@ -5,7 +5,7 @@ from re import fullmatch
 from typing import Any
 
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.values.document import Secrets, Values
+from gpuspawner.values.document import SECRET_CONFIG, Secrets, Values
 from gpuspawner.values.patches import join_patches
 
 __all__ = ["FIRST_ADMINISTRATOR", "authenticator_of", "namespace_objects", "paths", "pod_template", "sections"]
@@ -33,7 +33,7 @@ def sections(values: Values, secrets: Secrets) -> Sections:
     problems = [*_said_twice(values), *_said_elsewhere(values), *_database_problems(secrets)]
     if problems:
         raise ConfigurationError(problems)
-    found = _over(_derived(values, secrets), _said(values))
+    found = _over(_derived(values, secrets), _joined(_said(values), secrets.config))
     hub = found["JupyterHub"]
     for trait, ours in (("services", _services(values, secrets)), ("load_roles", _roles(values))):
         theirs = hub.get(trait) or []
@@ -75,12 +75,12 @@ def _object_name(manifest: Any) -> tuple[Any, Any]:
     return manifest.get("kind"), manifest["metadata"].get("name")
 
 
-def paths(values: Values) -> dict[str, str]:
-    """The path in the values of each trait of ``c.GPUSpawner`` that they set."""
+def paths(values: Values, secrets: Secrets) -> dict[str, str]:
+    """The path in the values, or the secrets, of each trait of ``c.GPUSpawner`` that they set."""
     found = {trait: f"gpuspawner.{trait}" for trait in values.gpuspawner}
     for key, config in (("config", values.hub.config), ("secretConfig", values.hub.secret_config)):
         found |= {trait: f"hub.{key}.GPUSpawner.{trait}" for trait in config.get("GPUSpawner", {})}
-    return found
+    return found | {trait: f"{SECRET_CONFIG}.GPUSpawner.{trait}" for trait in secrets.config.get("GPUSpawner", {})}
 
 
 def _over(base: Mapping[str, Mapping[str, Any]], *more: Mapping[str, Mapping[str, Any]]) -> Sections:

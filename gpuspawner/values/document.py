@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.schema import Schema, problems_of
 
 __all__ = [
+    "SECRET_CONFIG",
     "SECRET_VALUES",
     "SERVICE_TOKEN",
     "VALUES",
@@ -28,6 +29,7 @@ __all__ = [
 
 VALUES = "values.json"
 SECRET_VALUES = "secret-values.json"  # noqa: S105 - the name of a file
+SECRET_CONFIG = "secret-config.json"  # noqa: S105 - the name of a file
 SERVICE_TOKEN = "service-token."  # noqa: S105 - the beginning of file names
 _LEAST_COOKIE_SECRET = 32
 _CRYPT_KEY = 32
@@ -126,14 +128,16 @@ class Values(Schema):
             }
         }
 
-    ``secret-values.json`` has the same shape and holds what may be secret: ``hub.secretConfig`` and
-    ``hub.extraConfig``. Beside it, in the same folder, lie the files of :class:`Secrets`.
+    ``secret-values.json`` has the same shape and holds what may be secret: ``hub.secretConfig``,
+    ``hub.extraConfig``, ``hub.services`` and ``custom``. Beside it, in the same folder, lie the files of
+    :class:`Secrets`.
     """
 
     release: Release | None = None
     gpuspawner: dict[str, Any] = Field(default_factory=dict)
     login: HubLogin = HubLogin()
     hub: Hub = Hub()
+    custom: dict[str, Any] = Field(default_factory=dict, description="Whatever snippets of `hub.extraConfig` want.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,9 @@ class Secrets:
     files in the hub's working directory."""
     service_tokens: Mapping[str, str] = field(default_factory=dict)
     """``service-token.NAME``: the API token of a service in ``hub.services``."""
+    config: _Sections = field(default_factory=dict)
+    """``secret-config.json``: traits by class, as ``hub.secretConfig`` and joined over it, for those who keep no secret
+    in values."""
 
 
 def parse_values(text: str, secret: str | None = None) -> Values:
@@ -173,7 +180,7 @@ def of_chart(values: Mapping[str, Any]) -> Values:
 
     Raises :exc:`ConfigurationError` as :func:`parse_values` does.
     """
-    known: dict[str, Any] = {"gpuspawner": values.get("gpuspawner") or {}}
+    known: dict[str, Any] = {key: values.get(key) or {} for key in ("gpuspawner", "custom")}
     for key, model in (("login", HubLogin), ("hub", Hub)):
         written = values.get(key) or {}
         names = {field.alias or name for name, field in model.model_fields.items()}
@@ -203,6 +210,11 @@ def parse_secrets(files: Mapping[str, str]) -> Secrets:
             )
         else:
             crypt_keys.append(key)
+    config: _Sections = {}
+    try:
+        config = TypeAdapter(_Sections).validate_json(said.get(SECRET_CONFIG, "{}"), strict=True)
+    except ValidationError:
+        problems.append(f'{SECRET_CONFIG}: found something else, allowed: JSON such as {{"Class": {{"trait": 1}}}}')
     if problems:
         raise ConfigurationError(problems)
     return Secrets(
@@ -214,6 +226,7 @@ def parse_secrets(files: Mapping[str, str]) -> Secrets:
         service_tokens={
             name.removeprefix(SERVICE_TOKEN): text for name, text in said.items() if name.startswith(SERVICE_TOKEN)
         },
+        config=config,
     )
 
 

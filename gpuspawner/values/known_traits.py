@@ -17,7 +17,7 @@ from gpuspawner.config import KEYS
 from gpuspawner.membership.login_facts import ENTRY_POINTS
 from gpuspawner.schema import closest, nearest
 from gpuspawner.spawner import GPUSpawner
-from gpuspawner.values.document import Values
+from gpuspawner.values.document import SECRET_CONFIG, Secrets, Values
 
 __all__ = ["problems_of_traits"]
 
@@ -25,7 +25,7 @@ _CHOSEN = ("proxy_class", "spawner_class")
 """Traits of JupyterHub that name further classes, whose sections count as well."""
 
 
-def problems_of_traits(values: Values, authenticator: type[Authenticator]) -> list[str]:
+def problems_of_traits(values: Values, secrets: Secrets, authenticator: type[Authenticator]) -> list[str]:
     """One line for each trait in the values that no class of this hub has, or that would not take its value.
 
     Sections of classes that the hub is not known to have are passed over, as a snippet or a plugin may read them,
@@ -35,6 +35,7 @@ def problems_of_traits(values: Values, authenticator: type[Authenticator]) -> li
     classes = (authenticator, *_CLASSES, *_chosen(values.hub.config.get("JupyterHub", {})))
     found += _problems("hub.config", values.hub.config, classes)
     found += _problems("hub.secretConfig", values.hub.secret_config, classes, secret=True)
+    found += _problems(SECRET_CONFIG, secrets.config, classes, secret=True)
     return found
 
 

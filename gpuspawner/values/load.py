@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from re import escape, match
+from re import escape, match, sub
 from typing import Any
 
 from traitlets.config import Config
@@ -68,10 +68,10 @@ def apply_values(c: Config, values: Values, secrets: Secrets) -> None:
         kind = with_workspaces(named)
     except ConfigurationError as error:
         raise ConfigurationError([one.replace("with_workspaces", place, 1) for one in error.problems]) from error
-    if problems := problems_of_traits(values, kind):
-        raise ConfigurationError([*problems, *_problems_of_spawner(found["GPUSpawner"], paths(values))])
+    if problems := problems_of_traits(values, secrets, kind):
+        raise ConfigurationError([*problems, *_problems_of_spawner(found["GPUSpawner"], paths(values, secrets))])
     c.merge(Config(found))
-    run_snippets(values.hub.extra_config, c)
+    run_snippets(values.hub.extra_config, c, values.custom)
     c.JupyterHub.authenticator_class = with_workspaces(c.JupyterHub.authenticator_class)
     theirs = section_of(c).get("pod_template", {})
     if isinstance(theirs, Mapping) and (joined := pod_template(values, theirs)):
@@ -82,7 +82,7 @@ def apply_values(c: Config, values: Values, secrets: Secrets) -> None:
     try:
         configure(c)
     except ConfigurationError as error:
-        raise ConfigurationError(_said_of(error.problems, paths(values))) from None
+        raise ConfigurationError(_said_of(error.problems, paths(values, secrets))) from None
 
 
 def _problems_of_spawner(section: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
@@ -94,12 +94,16 @@ def _problems_of_spawner(section: Mapping[str, Any], places: Mapping[str, str]) 
 
 
 def _said_of(problems: Iterable[str], places: Mapping[str, str]) -> list[str]:
-    """The same with the paths in the values, for what comes from there and not from a snippet."""
+    """The same with the paths in the values, for what comes from there and not from a snippet, and without secrets."""
     said = []
     for problem in problems:
         trait = match(rf"{escape(SECTION)}[.](\w+)", problem)
         place = places.get(trait[1]) if trait else None
-        said.append(place + problem[trait.end() :] if trait and place else problem)
+        if trait and place:
+            problem = place + problem[trait.end() :]
+            if not place.startswith(("gpuspawner.", "hub.config.")):
+                problem = sub(": found .*, allowed: ", ": found something else, allowed: ", problem)
+        said.append(problem)
     return said
 
 

@@ -14,15 +14,15 @@ __all__ = ["run_snippets"]
 _PATH = "hub.extraConfig"
 
 
-def run_snippets(snippets: Mapping[str, str], c: Config) -> None:
-    """Run every snippet in the order of their names, all in one namespace with ``c`` and ``get_config()``.
+def run_snippets(snippets: Mapping[str, str], c: Config, custom: Mapping[str, Any]) -> None:
+    """Run every snippet in the order of their names, all in one namespace with ``c``, ``get_config()`` and ``custom``.
 
     Raises
     ------
     ConfigurationError
         Where one cannot be compiled or raises anything: its name, the line and what it raised.
     """
-    namespace: dict[str, Any] = {"__name__": _PATH, "c": c, "get_config": lambda: c}
+    namespace: dict[str, Any] = {"__name__": _PATH, "c": c, "get_config": lambda: c, "custom": custom}
     for name in sorted(snippets):
         file, source = f"{_PATH}.{name}", snippets[name]
         # A traceback in the hub's log, also of what a hook raises later, shows the lines of the snippet.

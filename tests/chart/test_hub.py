@@ -82,7 +82,7 @@ def test_values_and_secrets_are_mounted_where_the_hub_looks_for_them() -> None:
     secrets = [source["secret"] for source in config["projected"]["sources"] if "secret" in source]
     paths = {item["path"] for secret in secrets for item in secret["items"]}
     generated = {"cookie-secret", "proxy-token", "crypt-keys", "admin-password", "service-token.helm-test"}
-    assert paths == {"secret-values.json", *generated}
+    assert paths == {"secret-values.json", "secret-config.json", *generated}
     assert config["projected"]["defaultMode"] == 0o440
     assert mounts(hub())["/etc/gpuspawner"] == {"name": "config", "mountPath": "/etc/gpuspawner", "readOnly": True}
     assert json.loads(render().one("ConfigMap", "values")["data"]["values.json"])["hub"]["baseUrl"] == "/"

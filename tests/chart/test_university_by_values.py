@@ -1,6 +1,7 @@
 """The values of docs/install.md on a real hub, as GitOps installs it: OpenID Connect, own secrets, PostgreSQL."""
 
 import base64
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,11 @@ from stand_in_proxy import StandInProxy
 from gpuspawner.local.engine import Engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "install.md"
-SECRETS = {"cookie-secret": "ab" * 32, "proxy-token": "token-of-the-proxy"}
+SECRETS = {
+    "cookie-secret": "ab" * 32,
+    "proxy-token": "token-of-the-proxy",
+    "secret-config.json": json.dumps({"GenericOAuthenticator": {"client_secret": CLIENT["client_secret"]}}),
+}
 
 
 def on_the_page(name: str) -> dict[str, Any]:
@@ -62,7 +67,6 @@ async def test_students_log_in_at_their_university_and_get_the_gpu_of_their_cour
         del endpoints["client_secret"]
         values = merged(
             on_the_page("values.yaml"),
-            on_the_page("secrets.yaml"),
             {
                 "hub": {
                     "config": {
@@ -70,7 +74,6 @@ async def test_students_log_in_at_their_university_and_get_the_gpu_of_their_cour
                         "JupyterHub": {"hub_bind_url": here, "hub_connect_url": here},
                         "ConfigurableHTTPProxy": {"api_url": proxy.api_url},
                     },
-                    "secretConfig": {"GenericOAuthenticator": {"client_secret": CLIENT["client_secret"]}},
                     "existingSecret": "hub-secrets",
                     "database": {"type": "external", "existingSecret": "database"},
                 }

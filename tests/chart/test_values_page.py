@@ -12,6 +12,7 @@ from traitlets.config import Config
 
 from gpuspawner import load_values
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.values.document import SECRET_CONFIG
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "helm.md").read_text(encoding="utf-8")
 TEXTS = [" ".join(block.split()) for block in re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
@@ -43,7 +44,8 @@ def test_the_keys_of_the_secret_are_those_on_the_page(tmp_path: Path) -> None:
     values = {"hub": {"services": {"NAME": {}}}}
     secret = decoded(render(values).one("Secret", "secrets"))
     table = re.findall(r"^\| `([\w.-]+)` \| [^|]+ \| [^|]+ \|$", PAGE.partition("has these keys:")[2], re.MULTILINE)
-    assert set(table) == {key for key in secret if key.startswith("service-token.NAME") or "." not in key}
+    made = {key for key in secret if key.startswith("service-token.NAME") or "." not in key}
+    assert set(table) == made | {SECRET_CONFIG}
     c = load(values, tmp_path)
     assert c.JupyterHub.cookie_secret.hex() == secret["cookie-secret"]
     assert c.ConfigurableHTTPProxy.auth_token == secret["proxy-token"]

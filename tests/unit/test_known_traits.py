@@ -15,7 +15,7 @@ from traitlets.config import Configurable
 from gpuspawner.authenticator import with_workspaces
 from gpuspawner.config import KEYS
 from gpuspawner.spawner import GPUSpawner
-from gpuspawner.values.document import of_chart
+from gpuspawner.values.document import Secrets, of_chart
 from gpuspawner.values.known_traits import problems_of_traits
 
 LOGINS = ("auth0", "cilogon", "generic-oauth", "github", "google", "ldap", "native", "pam", "trusted-header")
@@ -35,7 +35,7 @@ def defaults_in_json(kind: type[Configurable]) -> Iterator[tuple[str, Any]]:
 
 
 def mistakes(config: dict[str, Any], login: type[Authenticator] = Authenticator) -> list[str]:
-    return problems_of_traits(of_chart({"hub": {"config": config}}), login)
+    return problems_of_traits(of_chart({"hub": {"config": config}}), Secrets(), login)
 
 
 @pytest.mark.parametrize("kind", [JupyterHub, CryptKeeper, ConfigurableHTTPProxy, GPUSpawner, Spawner])

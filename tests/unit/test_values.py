@@ -180,6 +180,39 @@ def test_a_secret_variable_of_servers_joins_the_others(load: Load) -> None:
     assert section_of(c)["environment"] == {"LANG": "C", "WANDB_API_KEY": "secret"}
 
 
+def test_a_secret_of_ones_own_may_hold_traits_and_values_none(load: Load) -> None:
+    config = {"GenericOAuthenticator": {"client_id": "hub"}}
+    login = {"authenticator": "generic-oauth"}
+    secret = json.dumps({"GenericOAuthenticator": {"client_secret": "secret"}, "GPUSpawner": {"cpu_rate": 2}})
+    c = load({"login": login, "hub": {"config": config}}, **{"secret-config.json": secret})
+    assert c.GenericOAuthenticator == {"client_id": "hub", "client_secret": "secret"}
+    assert section_of(c)["cpu_rate"] == 2
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("canary", 'secret-config.json: found something else, allowed: JSON such as {"Class": {"trait": 1}}'),
+        ('{"JupyterHub": "canary"}', "secret-config.json: found something else, allowed: JSON such as"),
+        ('{"JupyterHub": {"port": "canary"}}', "secret-config.json.JupyterHub.port: found a value of type str"),
+        (
+            '{"GPUSpawner": {"cpu_rate": "canary"}}',
+            "secret-config.json.GPUSpawner.cpu_rate: found something else, allowed: a",
+        ),
+    ],
+)
+def test_a_secret_of_ones_own_that_is_no_good_is_told(load: Load, secret: str, told: str) -> None:
+    [found] = mistakes(load, {}, **{"secret-config.json": secret})
+    assert found.startswith(told)
+    assert "canary" not in found
+
+
+def test_values_of_ones_own_are_there_for_snippets(load: Load) -> None:
+    snippet = {"title": "c.JupyterHub.template_vars = {'title': custom['title']}"}
+    c = load({}, {"custom": {"title": "Ours"}, "hub": {"extraConfig": snippet}})
+    assert c.JupyterHub.template_vars["title"] == "Ours"
+
+
 def test_a_value_of_secret_config_that_is_no_good_is_not_shown(load: Load) -> None:
     told = mistakes(load, {}, {"hub": {"secretConfig": {"JupyterHub": {"port": "canary"}}}})
     assert told == ["hub.secretConfig.JupyterHub.port: found a value of type str, allowed: an int"]

@@ -67,7 +67,7 @@ secret.
 
 {{/* secret-values.json, of the same format: what may be secret. */}}
 {{- define "gpuspawner.secretValues" -}}
-{{- dict "hub" (dict
+{{- dict "custom" .Values.custom "hub" (dict
   "secretConfig" .Values.hub.secretConfig
   "extraConfig" .Values.hub.extraConfig
   "services" (include "gpuspawner.services" . | fromJson)
