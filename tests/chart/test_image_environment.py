@@ -25,7 +25,8 @@ LOCK = ROOT / "helm" / "images" / "hub" / "requirements.txt"
 
 
 def in_image(wheel: Path, program: str) -> str:
-    """What a program prints in the image's environment."""
+    """What a program prints in the image's environment, which has nothing that makes wheels."""
+    program = f"import sys\nsys.modules.update(setuptools=None, pkg_resources=None)\n{program}"
     ran = subprocess.run(
         [IMAGE / "bin" / "python", "-c", program],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(wheel.with_name("installed"))},

@@ -13,6 +13,7 @@ from following import follow
 from hub_image import IMAGE, ROOT
 from hub_process import HubProcess
 from jupyterhub.utils import random_port
+from kubernetes_schemas import VERSIONS, problems
 from rendering import merged
 from stand_in_proxy import StandInProxy
 from z2jh_release import HUB_RULES, NAMESPACE, RELEASE, become_its_hub, write_release
@@ -54,6 +55,11 @@ def test_the_example_lets_the_hub_do_what_it_needs_beyond_what_that_chart_does_a
     here = {(one.group, one.resource, one.verb) for one in needed if not one.everywhere}
     assert allowed(rules("ClusterRole")) == everywhere
     assert allowed(rules("Role")) == here - allowed(HUB_RULES)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_takes_the_roles(version):
+    assert [found for item in RBAC for found in problems(item, version)] == []
 
 
 def test_the_page_has_the_same_snippet_as_the_example():

@@ -15,8 +15,10 @@ from directory import PASSWORD, directory
 from example_configs import from_file, from_values, values_of
 from identity_provider import log_in_at_the_provider
 from jupyterhub.utils import random_port
+from kubernetes_schemas import VERSIONS, problems
 from launching import launch, named, stop
 from learning_platform import CLIENT_ID, INSTRUCTOR, LEARNER, learning_platform
+from pod_security import violations
 from rendering import render
 from running_hub import ADMIN_TOKEN
 from stand_in_kueue import StandInKueue
@@ -119,6 +121,9 @@ def test_helm_renders_the_values_of_an_example(name):
     rendered = render(values_of(name), namespace="default")
     values = json.loads(rendered.one("ConfigMap", "values")["data"]["values.json"])
     assert values["gpuspawner"] == values_of(name)["gpuspawner"]
+    for item in rendered:
+        assert problems(item, VERSIONS[0]) == problems(item, VERSIONS[-1]) == []
+    assert {pod: found for pod, template in rendered.pods().items() if (found := violations(template))} == {}
 
 
 async def test_the_university_knows_students_and_staff_of_a_course_by_their_groups(
