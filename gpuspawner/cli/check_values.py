@@ -19,7 +19,7 @@ from gpuspawner.values.document import Secrets, of_chart
 from gpuspawner.values.load import apply_values
 from gpuspawner.values.misplaced import misplaced_secrets
 
-__all__ = ["load_values_files"]
+__all__ = ["load_values_files", "problems_of_values"]
 
 _KEYS = "chart-values.schema.json"
 _KINDS: Mapping[str, str] = {
@@ -48,7 +48,7 @@ def load_values_files(paths: Sequence[Path]) -> Config:
     values: dict[str, Any] = {}
     for path in paths:
         values = _merged(values, _read(path))
-    problems = [*_problems(values), *misplaced_secrets(values)]
+    problems = [*problems_of_values(values), *misplaced_secrets(values)]
     if not problems:
         return _configured(values)
     try:  # what the hub reads of the section, whatever else is wrong
@@ -90,7 +90,7 @@ def _keys() -> Draft7Validator:
     return Draft7Validator(json.loads((files("gpuspawner.values") / _KEYS).read_text(encoding="utf-8")))
 
 
-def _problems(values: Mapping[str, Any]) -> Iterator[str]:
+def problems_of_values(values: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the chart's own keys; null leaves a value as the chart has it."""
     for error in sorted(_keys().iter_errors(values), key=lambda error: [*map(str, error.absolute_path)]):
         path = ".".join(map(str, error.absolute_path))
