@@ -1,5 +1,6 @@
 """The operator's day on the engine, with the real Helm and proxy: each test goes on where the last one ended."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -137,7 +138,19 @@ async def test_rotated_secrets_reach_hub_and_proxy_and_servers_run_on(day: Day) 
     day.admin = await release.log_in()
     assert release.get("pods", day_pod(release))["metadata"]["uid"] == server
     assert await day.server_answers()
-    await release.stop_server(day.admin)
+
+
+async def test_a_drain_ends_servers_whose_members_read_why_and_pay_for_what_ran(day: Day) -> None:
+    release = day.release
+    node = release.get("pods", day_pod(release))["spec"]["nodeName"]
+    [drain] = re.findall(r"kubectl (drain gpu-7 .* --force)", section("Service a node"))
+    await release.kubectl(*drain.replace("gpu-7", node).split())
+    await release.until(lambda: not any(name.startswith("jupyter-") for name in release.names("pods")))
+    await release.kubectl("uncordon", node)
+    assert [(session["cause"], session["settled"]) for session in await day.sessions()][:1] == [("evicted", True)]
+    async with asyncio.timeout(30):
+        while "moved off" not in await (await day.admin.get("home")).text():
+            pass  # the hub asks the cluster, then tells
 
 
 async def test_a_backup_taken_while_the_hub_works_brings_the_ledger_back(day: Day, tmp_path: Path) -> None:
