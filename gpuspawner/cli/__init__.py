@@ -93,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_smoke_test(commands)
     _add_await_images(commands)
+    _add_scale(commands)
     which, period = _which_ledger(), _period()
     _add_ledger(commands, which, period)
     _add_simulate(commands, which, period)
@@ -170,6 +171,19 @@ def _add_await_images(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     images.add_argument("--namespace", required=True, help="their namespace")
     images.add_argument("--timeout", type=int, default=1800, metavar="SECONDS", help="(default: %(default)s)")
     images.add_argument("--kubeconfig", help="(default: the pod's service account, else that of kubectl)")
+
+
+def _add_scale(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    scale = commands.add_parser(
+        "scale",
+        help="set how many placeholder pods there are",
+        description="For the schedules of placeholders in the Helm chart. Exit status 0: it is set; 1: Kubernetes "
+        "refuses or does not answer.",
+    )
+    scale.add_argument("deployment", help="name of the Deployment")
+    scale.add_argument("--namespace", required=True, help="its namespace")
+    scale.add_argument("--replicas", type=int, required=True, help="how many pods")
+    scale.add_argument("--kubeconfig", help="(default: the pod's service account, else that of kubectl)")
 
 
 def _which_ledger() -> argparse.ArgumentParser:

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _GROUPS = {
     "daemonsets": "/apis/apps/v1",
+    "deployments": "/apis/apps/v1",
     "deviceclasses": "/apis/resource.k8s.io/v1",
     "localqueues": "/apis/visibility.kueue.x-k8s.io/v1beta2",
     "networkpolicies": "/apis/networking.k8s.io/v1",
@@ -147,10 +148,18 @@ class Client:
         return await self._json("DELETE", _path(resource, namespace, name), body=options)
 
     async def patch(
-        self, resource: str, namespace: str | None, name: str, patch: object, *, content_type: str = _PATCH
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        patch: object,
+        *,
+        content_type: str = _PATCH,
+        subresource: str | None = None,
     ) -> Raw:
         """Change one object by a JSON merge patch, or by the kind of patch ``content_type`` names."""
-        return await self._json("PATCH", _path(resource, namespace, name), body=patch, content_type=content_type)
+        path = _path(resource, namespace, name, subresource)
+        return await self._json("PATCH", path, body=patch, content_type=content_type)
 
     async def apply(self, resource: str, namespace: str | None, manifest: Mapping[str, Any]) -> Raw:
         """Make an object, or make one that is there what the manifest says, whoever has changed it: server-side apply.

@@ -1,14 +1,18 @@
 """Priorities, placeholders, quotas and the scheduler of the chart, and what they mean for servers."""
 
+import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from helm_api import cluster
 from helm_python import HelmRenderError
 from rendered_servers import server_pod, settings_of
 from rendering import Manifests, merged, render
 
+from gpuspawner.cli import build_parser, main
 from gpuspawner.cluster.records import gives_way
 from gpuspawner.labels import PLACEHOLDER
 
@@ -170,6 +174,62 @@ def test_quota_and_limits_are_where_the_servers_are() -> None:
     said = {"singleuser": {"namespace": "lab"}, "resourceQuota": {"hard": {"pods": 9}}, "limitRange": [{"type": "Pod"}]}
     for kind in ("ResourceQuota", "LimitRange"):
         assert render(said).one(kind, "servers")["metadata"]["namespace"] == "lab"
+
+
+LECTURE = [{"cron": "30 8 * * MON", "timeZone": "Europe/Berlin", "replicas": 20}, {"cron": "@daily", "replicas": 0}]
+SCHEDULED = merged(UNIVERSITY, {"placeholders": {"one": {"schedule": LECTURE}, "other_vendor": {"schedule": LECTURE}}})
+
+
+def test_a_schedule_scales_placeholders_and_may_do_nothing_else() -> None:
+    manifests = render(SCHEDULED)
+    jobs = {item["metadata"]["annotations"]["gpuspawner/sets"]: item["spec"] for item in manifests.all("CronJob")}
+    deployments = {item["metadata"]["name"] for item in manifests.all("Deployment")}
+    assert {"gpuspawner-placeholder-one to 20", "gpuspawner-placeholder-one to 0"} <= jobs.keys()
+    assert len(jobs) == 4
+    lecture = jobs["gpuspawner-placeholder-one to 20"]
+    assert (lecture["schedule"], lecture["timeZone"]) == ("30 8 * * MON", "Europe/Berlin")
+    scaled = set()
+    for job in jobs.values():
+        pod = job["jobTemplate"]["spec"]["template"]["spec"]
+        options = build_parser().parse_args(pod["containers"][0]["command"][1:])
+        assert (options.command, options.namespace) == ("scale", "jupyter")
+        scaled.add(options.deployment)
+        assert pod["serviceAccountName"] == "gpuspawner-placeholder-scaler"
+    assert scaled <= deployments
+    (rule,) = manifests.one("Role", "placeholder-scaler")["rules"]
+    assert (rule["resources"], rule["verbs"]) == (["deployments/scale"], ["patch"])
+    assert set(rule["resourceNames"]) == scaled
+
+
+def test_names_of_cron_jobs_fit_and_differ_whatever_the_release_is_called() -> None:
+    names = [item["metadata"]["name"] for item in render(SCHEDULED, name="a" * 53).all("CronJob")]
+    assert len(set(names)) == 4
+    assert max(map(len, names)) <= 52
+    assert not render(UNIVERSITY).all("CronJob")
+
+
+async def test_an_upgrade_leaves_as_many_placeholders_as_the_schedule_has_made(tmp_path: Path) -> None:
+    planned, other = "gpuspawner-placeholder-one", "gpuspawner-placeholder-amd"
+    more = merged(SCHEDULED, {"placeholders": {"one": {"replicas": 3}, "amd": {"replicas": 3}}})
+    async with cluster(tmp_path) as api:
+        await api.install("gpuspawner", SCHEDULED)
+        for name in (planned, other):
+            words = ["scale", name, "--namespace", "jupyter", "--replicas", "20"]
+            assert await asyncio.to_thread(main, [*words, "--kubeconfig", str(tmp_path / "kubeconfig")]) == 0
+            assert api.get("deployments.apps", name)["spec"]["replicas"] == 20
+        await api.upgrade("gpuspawner", more)
+        assert api.get("deployments.apps", planned)["spec"]["replicas"] == 20
+        assert api.get("deployments.apps", other)["spec"]["replicas"] == 3
+
+
+def test_what_cannot_be_scaled_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kubeconfig").write_text(
+        "{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [], "
+        "contexts: [{name: x, context: {cluster: c, user: ''}}], current-context: x}"
+    )
+    words = ["scale", "one", "--namespace", "n", "--replicas", "1", "--kubeconfig", str(tmp_path / "kubeconfig")]
+    assert main(words) == 1
+    assert "gpuspawner scale: one is not scaled" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from rendering import CHART, decoded, render
 from variants import VARIANTS, rendered, values_of
 
 LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
-NEEDS_THE_API = ("-hub", "-scheduler", "-pre-puller", "-image-waiter")
+NEEDS_THE_API = ("-hub", "-scheduler", "-pre-puller", "-image-waiter", "-scaler")
 """Endings of the names of workloads that ask the Kubernetes API, and so need a token of their service account."""
 
 INFO = 1
