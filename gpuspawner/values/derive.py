@@ -148,7 +148,15 @@ def _login(values: Values, secrets: Secrets) -> Sections:
     if administrators:
         # Of JupyterHub, an administrator may log in only where somebody is allowed to, by name or at all.
         found["Authenticator"] = {"admin_users": administrators, "allowed_users": administrators}
+        if not _allows_by_name(values):
+            # Else whoever has logged in once is allowed for ever, also when they have left the groups that let them in.
+            found["Authenticator"]["allow_existing_users"] = False
     return found
+
+
+def _allows_by_name(values: Values) -> bool:
+    said = _said(values).items()
+    return any("allowed_users" in traits for section, traits in said if section.endswith("Authenticator"))
 
 
 def _database(url: str) -> str:

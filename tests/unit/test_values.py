@@ -73,7 +73,7 @@ def test_without_a_login_only_the_generated_administrator_gets_in(load: Load) ->
     assert issubclass(kind, WorkspaceAuthenticator)
     assert issubclass(kind, SharedPasswordAuthenticator)
     assert c.SharedPasswordAuthenticator.admin_password == PASSWORD
-    assert c.Authenticator == {"admin_users": ["admin"], "allowed_users": ["admin"]}
+    assert c.Authenticator == {"admin_users": ["admin"], "allowed_users": ["admin"], "allow_existing_users": False}
 
 
 def test_with_another_login_nobody_becomes_an_administrator_by_the_name_admin(load: Load) -> None:
@@ -234,7 +234,7 @@ def test_any_login_is_a_name_in_the_values_and_becomes_workspaces(load: Load, na
     c = load({"login": {"authenticator": named, "administrators": ["ada"]}}, admin_password=PASSWORD)
     assert c.JupyterHub.authenticator_class.__name__ == kind
     assert issubclass(c.JupyterHub.authenticator_class, WorkspaceAuthenticator)
-    assert c.Authenticator == {"admin_users": ["ada"], "allowed_users": ["ada"]}
+    assert c.Authenticator == {"admin_users": ["ada"], "allowed_users": ["ada"], "allow_existing_users": False}
     assert "SharedPasswordAuthenticator" not in c
 
 
@@ -246,6 +246,19 @@ def test_a_login_named_as_zero_to_jupyterhub_does_or_by_a_snippet_becomes_worksp
     c = load({}, {"hub": {"extraConfig": {"login": own + "c.JupyterHub.authenticator_class = Mine"}}})
     assert c.JupyterHub.authenticator_class.__name__ == "Mine"
     assert issubclass(c.JupyterHub.authenticator_class, WorkspaceAuthenticator)
+
+
+def test_naming_administrators_lets_nobody_in_whom_the_login_would_not(load: Load) -> None:
+    login = {"authenticator": "generic-oauth", "administrators": ["ada"]}
+    groups = {"GenericOAuthenticator": {"allowed_groups": ["gpu"], "manage_groups": True}}
+    c = load({"login": login, "hub": {"config": groups}})
+    assert c.JupyterHub.authenticator_class(config=c).allow_existing_users is False
+
+
+def test_where_users_are_allowed_by_name_those_that_an_administrator_adds_are_too_as_in_jupyterhub(load: Load) -> None:
+    config = {"DummyAuthenticator": {"allowed_users": ["grace"]}}
+    c = load({"login": {"authenticator": "dummy", "administrators": ["ada"]}, "hub": {"config": config}})
+    assert c.JupyterHub.authenticator_class(config=c).allow_existing_users is True
 
 
 def test_administrators_named_by_a_trait_win_over_the_generated_one(load: Load) -> None:
