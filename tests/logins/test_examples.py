@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cluster import TINY_SERVER
 from directory import PASSWORD, directory
-from example_configs import from_file, from_values, values_of
+from example_configs import EXAMPLES, from_file, from_values, values_of
 from identity_provider import log_in_at_the_provider
 from jupyterhub.utils import random_port
 from kubernetes_schemas import VERSIONS, problems
@@ -95,6 +95,13 @@ def said(c: Config) -> dict[str, dict[str, Any]]:
     """The sections of gpuspawner and of logins."""
     names = [name for name in c if name == "GPUSpawner" or name.endswith("Authenticator")]
     return {name: plain(dict(c[name])) for name in names}
+
+
+def test_every_example_with_values_is_tested_here_and_is_in_the_table_of_examples():
+    folders = {file.parent.name for file in EXAMPLES.glob("*/values.yaml")}
+    assert folders == set(SITUATIONS)
+    table = (EXAMPLES / "README.md").read_text()
+    assert all(f"]({folder.name}/)" in table for folder in EXAMPLES.iterdir() if folder.is_dir())
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
@@ -254,6 +261,21 @@ async def test_the_cloud_takes_v100_by_the_label_that_its_nodes_have(example, cl
         ["nvidia.com/gpu.product"],
         ["cloud.google.com/gke-accelerator"],
     ]
+
+
+async def test_the_one_machine_gives_its_gpu_to_whoever_has_an_account(example, cluster, tmp_path):
+    """But for its engine's folder, its proxy and the machine's accounts, which other tests log in with."""
+    c = from_file("one-machine")
+    assert c.JupyterHub.authenticator_class.__bases__[-1] is with_workspaces("pam").__bases__[-1]
+    c.JupyterHub.authenticator_class = with_workspaces("dummy")
+    c.Authenticator.allow_all = True
+    c.JupyterHub.pop("proxy_class")
+    assert c.GPUSpawner.connect == {"kubeconfig": "/var/lib/gpuspawner/kubeconfig"}
+    c.GPUSpawner.connect = {"kubeconfig": str(tmp_path / "kubeconfig")}
+    hub = await example(c)
+    await hub.login("ada", "any")
+    assert await launch(hub, "ada", {"profile": "gpu"}) == ""
+    assert classes(cluster) == ["gpu"]
 
 
 async def test_a_launch_waits_until_kueue_admits_it_to_the_nodes_that_kueue_names(example, cluster, tmp_path):
