@@ -1,6 +1,7 @@
 """How Prometheus and Grafana learn of a hub: who may read what, and which alerts go off when."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -102,6 +103,12 @@ def test_alerts_have_the_labels_of_the_values_and_some_can_be_left_out() -> None
     assert all(rule["labels"] == {"team": "core", "severity": "page"} for rule in rules.values())
     with pytest.raises(HelmRenderError, match=r'monitoring.rules.without: found "QueueIsLonk", allowed: .*QueueIsLong'):
         render(merged(ON, {"monitoring": {"rules": {"without": ["QueueIsLonk"]}}}))
+
+
+def test_the_operators_page_says_what_to_do_about_each_alert() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \| .{20,} \|$", page, re.MULTILINE)
+    assert told == [rule["alert"] for group in groups(ON) for rule in group["rules"]]
 
 
 HUB = 'namespace="jupyter"'

@@ -90,6 +90,12 @@ def test_without_gpu_classes_there_are_no_gpu_nodes_to_pull_to() -> None:
     assert [item["metadata"]["name"] for item in manifests.all("DaemonSet")] == ["gpuspawner-image-puller-cpu"]
 
 
+def test_what_a_second_values_file_takes_out_by_null_is_not_pulled() -> None:
+    out = {"profiles": {"plain": None, "sidecar": None}, "workspaces": {"everyone": None, "all": {"members": "*"}}}
+    manifests = render(merged(UNIVERSITY, {"gpuspawner": {**out, "gpu_classes": {"unused": None}}}))
+    assert images(manifests, "image-puller-cpu") == {"extra:1", "either:1", "anywhere:1"}
+
+
 def test_nothing_is_pulled_unless_asked_for() -> None:
     assert not render().all("DaemonSet")
     assert not render().all("Job")

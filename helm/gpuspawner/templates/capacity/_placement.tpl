@@ -128,7 +128,7 @@ clouds put on GPU nodes. The argument is a list of offers, empty without GPU.
 {{- define "gpuspawner.offers" -}}
 {{- $offers := list }}
 {{- range $_, $class := .gpu_classes }}
-{{- range $class.accepts }}
+{{- range ($class | default dict).accepts }}
 {{- $offers = append $offers . }}
 {{- end }}
 {{- end }}

@@ -21,11 +21,12 @@ the profiles' own, those of `images` without wildcard, and those of containers t
 {{- $both = concat $both (include "gpuspawner.patchedImages" . | fromJsonArray) }}
 {{- end }}
 {{- range $_, $workspace := $section.workspaces }}
-{{- $both = concat $both (include "gpuspawner.patchedImages" $workspace.pod | fromJsonArray) }}
+{{- $both = concat $both (include "gpuspawner.patchedImages" ($workspace | default dict).pod | fromJsonArray) }}
 {{- end }}
 {{- $cpu := $both }}
 {{- $gpu := $both }}
 {{- range $_, $profile := $section.profiles }}
+{{- if $profile }}
 {{- $images := list $profile.image }}
 {{- range include "gpuspawner.asList" $profile.images | fromJsonArray }}
 {{- if not (regexMatch "[*?\\[]" .) }}
@@ -43,6 +44,7 @@ the profiles' own, those of `images` without wildcard, and those of containers t
 {{- range $classes }}
 {{- $class := get ($section.gpu_classes | default dict) . | default dict }}
 {{- $gpu = concat $gpu (include "gpuspawner.patchedImages" $class.pod | fromJsonArray) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -100,7 +102,7 @@ A DaemonSet that pulls images, as YAML: (dict "context" $ "nodes" "cpu" "images"
 {{- $affinity = include "gpuspawner.imagePuller.affinity" $offers }}
 {{- $tolerations = include "gpuspawner.offers.tolerations" $offers | fromJsonArray }}
 {{- range $_, $class := $section.gpu_classes }}
-{{- $tolerations = concat $tolerations ((($class.pod | default dict).spec | default dict).tolerations | default list) }}
+{{- $tolerations = concat $tolerations (((($class | default dict).pod | default dict).spec | default dict).tolerations | default list) }}
 {{- end }}
 {{- else }}
 {{- $affinity = include "gpuspawner.cpu.affinity" (dict "offers" $offers) }}
