@@ -152,19 +152,32 @@ class Release:
         finally:
             stop()
 
-    async def run_on_volume(self, name: str, command: list[str], tmp: Path) -> str:
-        """Run a command in a pod of the hub's image, in the folder of the hub's volume; what it said."""
-        volumes = [{"name": "hub", "persistentVolumeClaim": {"claimName": "gpuspawner-hub"}}]
-        volumes.append({"name": "tmp", "hostPath": {"path": str(tmp)}})
-        mounts = [{"name": "hub", "mountPath": "/srv/jupyterhub"}, {"name": "tmp", "mountPath": "/tmp"}]
-        container = {"name": "main", "image": "ghcr.io/gpuspawner/hub:0.1.0", "command": command}
-        container |= {"workingDir": "/srv/jupyterhub", "volumeMounts": mounts}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
-        file = tmp / f"{name}.json"
-        file.write_text(
-            json.dumps(pod | {"spec": {"restartPolicy": "Never", "containers": [container], "volumes": volumes}})
-        )
+    async def create(self, kind: str, name: str, **body: Any) -> None:
+        """``kubectl create`` of an object of the core group."""
+        file = self._kubeconfig.with_name(f"{name}.json")
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}} | body))
         await self.kubectl("create", "-f", str(file))
+
+    async def run_on_volumes(self, name: str, command: list[str]) -> str:
+        """Run a command in a pod of the hub's image, in the folder of its volume, with the claim ``copies`` as /tmp."""
+        claims = {"hub": ("gpuspawner-hub", "/srv/jupyterhub"), "copies": ("copies", "/tmp")}
+        container = {
+            "name": "main",
+            "image": "ghcr.io/gpuspawner/hub:0.1.0",
+            "command": command,
+            "workingDir": "/srv/jupyterhub",
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": volume, "mountPath": path} for volume, (_, path) in claims.items()],
+        }
+        spec = {
+            "restartPolicy": "Never",
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+            "volumes": [
+                {"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, (claim, _) in claims.items()
+            ],
+        }
+        await self.create("Pod", name, spec=spec)
         await self.until(lambda: self.get("pods", name)["status"]["phase"] in ("Succeeded", "Failed"))
         said = await self.kubectl("logs", name)
         assert self.get("pods", name)["status"]["phase"] == "Succeeded", said
@@ -174,7 +187,10 @@ class Release:
 
 @asynccontextmanager
 async def release_on_engine(folder: Path) -> AsyncIterator[Release]:
-    """An engine whose images are the hub's, the proxy's and tiny servers, and the real Helm."""
+    """An engine whose images are the hub's, the proxy's and tiny servers, and the real Helm.
+
+    The namespace refuses pods that do not meet Pod Security "restricted".
+    """
     images = {
         "*/configurable-http-proxy:*": ("configurable-http-proxy",),
         "ghcr.io/gpuspawner/hub:*": ("jupyterhub",),
@@ -184,6 +200,8 @@ async def release_on_engine(folder: Path) -> AsyncIterator[Release]:
     engine = Engine("a100=1x2 cpu=1", images, data_dir=folder / "engine", namespaces=[NAMESPACE], stop_grace=2.0)
     await engine.start()
     try:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        engine.store.modify("namespaces", None, NAMESPACE, lambda found: found["metadata"]["labels"].update(labels))
         kubeconfig = folder / "kubeconfig"
         engine.write_kubeconfig(kubeconfig, namespace=NAMESPACE)
         with Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as helm:

@@ -153,12 +153,14 @@ async def test_a_drain_ends_servers_whose_members_read_why_and_pay_for_what_ran(
             pass  # the hub asks the cluster, then tells
 
 
-async def test_a_backup_taken_while_the_hub_works_brings_the_ledger_back(day: Day, tmp_path: Path) -> None:
+async def test_a_backup_taken_while_the_hub_works_brings_the_ledger_back(day: Day) -> None:
     release = day.release
     before = await day.sessions()
     assert [session["user"] for session in before] == ["admin"]
     code = re.findall(r"python -c '\n(.*?)'\n", section("Back up and restore"), re.DOTALL)[0]
-    await release.run_on_volume("backup", ["python", "-c", code], tmp_path)
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    await release.create("PersistentVolumeClaim", "copies", spec=claim)
+    await release.run_on_volumes("backup", ["python", "-c", code])
     await release.launch(day.admin, {"profile": "gpu"})
     await release.stop_server(day.admin)
     assert len(await day.sessions()) == 2
@@ -169,7 +171,8 @@ async def test_a_backup_taken_while_the_hub_works_brings_the_ledger_back(day: Da
     steps = f"for name in jupyterhub gpuspawner; do cat /tmp/$name.sqlite | ({put_back}); done; "
     check = "gpuspawner ledger check --url sqlite:////srv/jupyterhub/gpuspawner.sqlite"
     assert check in section("Back up and restore")
-    await release.run_on_volume("restore", ["sh", "-ec", steps + check], tmp_path)
+    await release.run_on_volumes("restore", ["sh", "-ec", steps + check])
+    await release.kubectl("delete", "pvc", "copies")
     await release.kubectl("scale", "deployment/gpuspawner-hub", "--replicas", "1")
     await release.kubectl("rollout", "status", "deployment/gpuspawner-hub")
     assert await day.sessions() == before
