@@ -89,6 +89,10 @@ def test_values_and_secrets_are_mounted_where_the_hub_looks_for_them() -> None:
     assert {"name": "GPUSPAWNER_VALUES", "value": "/etc/gpuspawner"} in container()["env"]
 
 
+def test_why_a_hub_does_not_start_is_in_its_pods_status() -> None:
+    assert container()["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 @pytest.mark.parametrize(("base", "path"), [("/", "/hub/health"), ("/jupyter/", "/jupyter/hub/health")])
 def test_probes_ask_the_hub_below_its_path(base: str, path: str) -> None:
     probed = container({"hub": {"baseUrl": base}})
