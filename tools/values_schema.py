@@ -30,7 +30,9 @@ _SECTION = "gpuspawner"
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _INTRODUCTION = """\
 Every key that `helm install gpuspawner helm/gpuspawner --values values.yaml` takes, with its default. Other keys are
-refused, and so is what has the wrong type. `gpuspawner check values.yaml` says what is wrong without a cluster."""
+refused, and so is what has the wrong type. `gpuspawner check values.yaml` says what is wrong without a cluster, and
+editors that know JSON Schema complete values with `helm/gpuspawner/values.schema.json`. What is meant by them:
+[a hub's configuration by values](../how-to/helm.md)."""
 Node = dict[str, Any]
 
 

@@ -14,6 +14,7 @@ from traitlets.config import Config
 
 from gpuspawner.cli.errors import CommandError
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.migration.chart import HERE
 from gpuspawner.schema import nearest
 from gpuspawner.values.document import Secrets, of_chart
 from gpuspawner.values.load import apply_values
@@ -101,13 +102,19 @@ def problems_of_values(values: Mapping[str, Any]) -> Iterator[str]:
                 known = error.schema["properties"]
                 for key in error.instance:
                     if key not in known:
-                        yield f"{path}.{key}".lstrip(".") + f": unknown key{nearest(key, known)}"
+                        where = f"{path}.{key}".lstrip(".")
+                        yield f"{where}: unknown key{_here(where) or nearest(key, known)}"
             case "required":
                 for key in error.validator_value:
                     if key not in error.instance:
                         yield f"{path}.{key}: missing; it is required"
             case _:
                 yield f"{path}: found {_short(error.instance)}, allowed: {_allowed(error)}"
+
+
+def _here(path: str) -> str:
+    """What to say of a key of Zero-to-JupyterHub's chart."""
+    return f", one of Zero-to-JupyterHub's chart; here it is {HERE[path]}" if path in HERE else ""
 
 
 def _allowed(error: ValidationError) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from gpuspawner.migration.traits import listed
 
-__all__ = ["is_values", "traits_of_values"]
+__all__ = ["HERE", "is_values", "traits_of_values"]
 
 # Keys below `singleuser`, with the trait each sets. https://z2jh.jupyter.org/en/stable/resources/reference.html
 _SINGLEUSER: Mapping[str, str] = {
@@ -52,6 +52,38 @@ _DEFAULTS: Mapping[str, Any] = {
     "uid": 1000,
 }
 _CLAIM = "claim-{user_server}"
+HERE: Mapping[str, str] = {
+    "cull": "gpuspawner.idle",
+    "debug": "hub.extraArgs: [--debug]",
+    "hub.activeServerLimit": "hub.config.JupyterHub.active_server_limit",
+    "hub.allowNamedServers": "hub.config.JupyterHub.allow_named_servers",
+    "hub.concurrentSpawnLimit": "hub.config.JupyterHub.concurrent_spawn_limit",
+    "hub.cookieSecret": "hub.existingSecret, or nothing: the chart makes one",
+    "hub.db": "hub.database",
+    "hub.namedServerLimitPerUser": "hub.config.JupyterHub.named_server_limit_per_user",
+    "hub.redirectToServer": "hub.config.JupyterHub.redirect_to_server",
+    "hub.shutdownOnLogout": "hub.config.JupyterHub.shutdown_on_logout",
+    "hub.templatePaths": "hub.config.JupyterHub.template_paths",
+    "hub.templateVars": "hub.config.JupyterHub.template_vars",
+    "proxy.chp": "proxy",
+    "proxy.https": "ingress.tls, httpRoute or proxy.tls",
+    "proxy.secretToken": "hub.existingSecret, or nothing: the chart makes one",
+    "proxy.traefik": "ingress or httpRoute",
+    "scheduling": "scheduler, priorityClasses and placeholders",
+    "singleuser.cloudMetadata": "nothing: no server reaches the metadata service",
+    "singleuser.cmd": "gpuspawner.cmd",
+    "singleuser.cpu": "cpu of gpuspawner.profiles",
+    "singleuser.defaultUrl": "gpuspawner.default_url",
+    "singleuser.extraEnv": "gpuspawner.environment",
+    "singleuser.extraTolerations": "gpuspawner.pod_template",
+    "singleuser.image.pullSecrets": "imagePullSecrets",
+    "singleuser.memory": "memory of gpuspawner.profiles",
+    "singleuser.nodeSelector": "gpuspawner.pod_template",
+    "singleuser.profileList": "gpuspawner.profiles",
+    "singleuser.startTimeout": "gpuspawner.start_timeout",
+    "singleuser.storage": "gpuspawner.storage",
+}
+"""Values of Zero-to-JupyterHub's chart, and where gpuspawner's own has what they say."""
 
 
 def is_values(found: Any) -> bool:

@@ -1,6 +1,7 @@
 """`gpuspawner check` reads values of the chart: what Helm refuses, and what the hub would, with what was meant."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from wrong_values import WRONG
 
 from gpuspawner.cli import main
 from gpuspawner.config import load_settings
+from gpuspawner.migration.chart import HERE
 from gpuspawner.values.document import of_chart
 
 EVERY_KEY = Path(__file__).parents[1] / "data" / "chart" / "every-key.yaml"
@@ -45,6 +47,14 @@ def test_values_with_every_key_are_described_as_a_configuration_is(capsys: pytes
         ({"hub": {"imgae": {}}}, "hub.imgae: unknown key; did you mean 'image'?"),
         ({"hub": {"replicas": 2}}, "hub.replicas: unknown key; known: "),
         ({"hubb": {}}, "hubb: unknown key; did you mean 'hub'?"),
+        (
+            {"singleuser": {"profileList": []}},
+            "singleuser.profileList: unknown key, one of Zero-to-JupyterHub's chart; here it is gpuspawner.profiles",
+        ),
+        (
+            {"cull": {"enabled": True}},
+            "cull: unknown key, one of Zero-to-JupyterHub's chart; here it is gpuspawner.idle",
+        ),
         ({"hub": {"image": {"tag": 1.5}}}, "hub.image.tag: found 1.5, allowed: text"),
         ({"hub": {"baseUrl": "jupyter"}}, "hub.baseUrl: found 'jupyter', allowed: / or a path such as /jupyter/"),
         ({"hub": {"database": {"type": "mysql"}}}, "hub.database.type: found 'mysql', allowed: 'sqlite', 'external'"),
@@ -83,6 +93,25 @@ def test_a_mistake_is_told_with_its_path_and_what_is_allowed(
     said = capsys.readouterr().out
     assert line in said
     assert said.endswith("0.yaml: 1 mistake.\n")
+
+
+def test_what_another_charts_values_are_here_is_there() -> None:
+    chart = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    for theirs, ours in HERE.items():
+        assert _known(chart, theirs.split(".")) is False, theirs
+        for path in re.findall(r"(?:hub|proxy|ingress|gpuspawner)\.[\w.]+", ours):
+            assert _known(chart, path.split(".")) is not False, path
+
+
+def _known(schema: dict[str, Any], path: list[str]) -> bool | None:
+    """Whether the chart has a value; None where the schema leaves what is below it open."""
+    for key in path:
+        if "properties" not in schema:
+            return None
+        if key not in schema["properties"]:
+            return False
+        schema = schema["properties"][key]
+    return True
 
 
 def test_mistakes_of_the_chart_and_of_the_hub_are_told_together(

@@ -15,9 +15,10 @@ from rendering import CHART, decoded, render
 from variants import VARIANTS, rendered, values_of
 
 LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")}
-NEEDS_THE_API = ("-hub", "-scheduler", "-pre-puller", "-image-waiter", "-scaler")
+NEEDS_THE_API = ("-hub", "-scheduler", "-image-waiter", "-scaler")
 """Endings of the names of workloads that ask the Kubernetes API, and so need a token of their service account."""
 
+IMAGE = r"[^@]+:(?!latest(@|$))[\w.-]+(@sha256:[0-9a-f]{64})?"
 INFO = 1
 """Of Helm's severities the one for advice, such as that a chart should have an icon."""
 
@@ -85,7 +86,14 @@ def test_no_selector_depends_on_the_charts_version_or_on_values(variant: str) ->
 def test_no_image_is_untagged_or_latest(variant: str) -> None:
     for name, pod in rendered(variant).pods().items():
         for container in _containers(pod):
-            assert re.fullmatch(r"[^@]+:(?!latest(@|$))[\w.-]+(@sha256:[0-9a-f]{64})?", container["image"]), name
+            assert re.fullmatch(IMAGE, container["image"]), name
+
+
+@pytest.mark.parametrize("variant", ["defaults", "pull secrets", "images by digest"])
+def test_no_image_that_the_chart_offers_for_servers_is_untagged_or_latest(variant: str) -> None:
+    images = [profile.image for profile in settings_of(rendered(variant)).catalog.profiles.values()]
+    assert images
+    assert all(re.fullmatch(IMAGE, image) for image in images)
 
 
 @each_variant
