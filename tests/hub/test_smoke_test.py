@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jupyterhub
 import pytest
 from aiohttp import web
 from cluster import SECTION
@@ -28,10 +29,22 @@ PROFILES = {
 }
 
 
+OAUTH = {
+    "client_id": "hub",
+    "client_secret": "secret-of-the-hub",
+    "authorize_url": "http://127.0.0.1:1/authorize",
+    "token_url": "http://127.0.0.1:1/token",
+    "userdata_url": "http://127.0.0.1:1/userdata",
+    "enable_auth_state": True,
+}
+"""A login that the hub asks for again before each launch."""
+
+
 @pytest.fixture
-async def hub(start_gpu_hub: Any) -> RunningHub:
+async def hub(start_gpu_hub: Any, request: pytest.FixtureRequest) -> RunningHub:
     found: RunningHub = await start_gpu_hub(
         profiles=PROFILES,
+        **getattr(request, "param", {}),
         hub={
             "services": [{"name": "tests", "api_token": ADMIN_TOKEN}, {"name": "helm-test", "api_token": TOKEN}],
             "load_roles": [
@@ -97,6 +110,27 @@ async def test_a_server_that_an_earlier_test_left_is_stopped_and_its_user_stays(
     assert "launches cpu" in out
     assert "smoke-test" in await users(hub)
     assert not hub.user("smoke-test").orm_user.api_tokens, "its own token is gone"
+
+
+@pytest.mark.parametrize(
+    "hub",
+    [
+        {
+            "authenticator": "generic-oauth",
+            "login": {"GenericOAuthenticator": OAUTH, "CryptKeeper": {"keys": [b"k" * 32]}},
+        }
+    ],
+    indirect=True,
+)
+async def test_a_user_who_has_never_logged_in_may_launch_where_logins_are_refreshed(
+    hub: RunningHub, tmp_path: Path
+) -> None:
+    assert hub.app.authenticator.refresh_pre_spawn
+    status, _, err = await command(hub, tmp_path)
+    if jupyterhub.version_info >= (6, 1):
+        assert (status, err) == (0, "")
+    else:
+        assert status, "before JupyterHub 6.1 nobody may launch without a login: see Authenticator.auth_refresh_strict"
 
 
 async def test_its_token_reaches_nobody_else(hub: RunningHub, tmp_path: Path) -> None:
