@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -21,6 +22,11 @@ from gpuspawner.values.document import SECRET_CONFIG, Secrets, Values
 
 __all__ = ["problems_of_traits"]
 
+_NOT_IN_USE = "found settings of an authenticator that is not in use"
+_LOGIN = "Authenticator"
+_A_SLIP = 0.8
+_ANOTHER_LOGIN = 0.9
+"""How alike names are where one is the other mistyped; names of authenticators are much alike anyway."""
 _CHOSEN = ("proxy_class", "spawner_class")
 """Traits of JupyterHub that name further classes, whose sections count as well."""
 
@@ -29,13 +35,19 @@ def problems_of_traits(values: Values, secrets: Secrets, authenticator: type[Aut
     """One line for each trait in the values that no class of this hub has, or that would not take its value.
 
     Sections of classes that the hub is not known to have are passed over, as a snippet or a plugin may read them,
-    unless they are hardly meant: of an installed authenticator that is not in use, or nearly of the name of a class.
+    unless they are hardly meant: of an authenticator that is not in use, or nearly of the name of a class.
     """
     found = [*_problems("gpuspawner", {"GPUSpawner": values.gpuspawner}, (GPUSpawner,))]
     classes = (authenticator, *_CLASSES, *_chosen(values.hub.config.get("JupyterHub", {})))
-    found += _problems("hub.config", values.hub.config, classes)
-    found += _problems("hub.secretConfig", values.hub.secret_config, classes, secret=True)
-    found += _problems(SECRET_CONFIG, secrets.config, classes, secret=True)
+    # A snippet that chooses the authenticator may choose one of its own, which only it knows.
+    unknown = any("authenticator_class" in snippet for snippet in values.hub.extra_config.values())
+    for path, config in (
+        ("hub.config", values.hub.config),
+        ("hub.secretConfig", values.hub.secret_config),
+        (SECRET_CONFIG, secrets.config),
+    ):
+        judged = {name: traits for name, traits in config.items() if not (unknown and name.endswith(_LOGIN))}
+        found += _problems(path, judged, classes, secret=path != "hub.config")
     return found
 
 
@@ -67,18 +79,18 @@ def _problems(
 def _unread(place: str, section: str, known: set[str]) -> Iterator[str]:
     longest_first = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: -len(entry.name))
     installed = {entry.value.rpartition(":")[2]: entry.name for entry in longest_first}
-    if section in installed:
-        yield (
-            f"{place}: found settings of an authenticator that is not in use; set login.authenticator to "
-            f"{installed[section]!r}, or take them out"
-        )
-    elif section == "KubeSpawner":
+    close, login = closest(section, known), section.endswith(_LOGIN)
+    if section == "KubeSpawner":
         yield (
             f"{place}: servers are gpuspawner's here, which reads the section gpuspawner; "
             "'gpuspawner check --from-kubespawner VALUES.yaml' translates it"
         )
-    elif (close := closest(section, known)) is not None:
+    elif section in installed:
+        yield f"{place}: {_NOT_IN_USE}; set login.authenticator to {installed[section]!r}, or take them out"
+    elif close and get_close_matches(section, [close], cutoff=_ANOTHER_LOGIN if login else _A_SLIP):
         yield f"{place}: no class of this hub is called {section!r}; did you mean {close!r}?"
+    elif login:
+        yield f"{place}: {_NOT_IN_USE}; set login.authenticator to its class, or take them out"
 
 
 def _chosen(hub: Mapping[str, Any]) -> Iterator[type[Configurable]]:

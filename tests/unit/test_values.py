@@ -375,10 +375,23 @@ def test_a_mistake_in_a_trait_is_told_where_it_is_said(load: Load) -> None:
         ("JupterHub", "no class of this hub is called 'JupterHub'; did you mean 'JupyterHub'?"),
         ("KubeSpawner", f"{GPUSPAWNER_SERVES}; 'gpuspawner check --from-kubespawner VALUES.yaml' translates it"),
         ("GitHubOAuthenticator", f"{NOT_IN_USE}; set login.authenticator to 'github', or take them out"),
+        ("LTI13Authenticator", f"{NOT_IN_USE}; set login.authenticator to its class, or take them out"),
+        (
+            "SharedPaswordAuthenticator",
+            "no class of this hub is called 'SharedPaswordAuthenticator'; did you mean 'SharedPasswordAuthenticator'?",
+        ),
     ],
 )
 def test_a_section_that_nobody_reads_is_told(load: Load, section: str, told: str) -> None:
     assert mistakes(load, {"hub": {"config": {section: {"a": 1}}}}) == [f"hub.config.{section}: {told}"]
+
+
+def test_settings_of_an_authenticator_that_a_snippet_chooses_are_left_to_it(load: Load) -> None:
+    snippet = "from oauthenticator.github import GitHubOAuthenticator\n"
+    snippet += "class Ours(GitHubOAuthenticator): pass\nc.JupyterHub.authenticator_class = Ours\n"
+    config = {"GitHubOAuthenticator": {"client_id": "a"}, "Authenticator": {"allowed_organizations": ["b"]}, "Ours": {}}
+    c = load({"hub": {"config": config}}, {"hub": {"extraConfig": {"login": snippet}}})
+    assert c.JupyterHub.authenticator_class(config=c).allowed_organizations == {"b"}
 
 
 def test_a_section_that_a_snippet_may_read_is_passed_over(load: Load) -> None:
