@@ -4,22 +4,19 @@ import copy
 import json
 import re
 import runpy
-import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from helm_python import Chart, HelmError
+from helm_python import HelmError
 from jsonschema_rs import Draft7Validator
 from rendering import CHART
-from variants import VARIANTS, values_of
+from variants import SCHEMA, VARIANTS, chart_without_schema, values_of
 
 ROOT = Path(__file__).parents[2]
 MATRIX = "tests/data/chart/matrix.yaml"
-SCHEMA = "values.schema.json"
 OF_AN_UPGRADE = ("prePuller.hook.pullOnlyOnChanges",)
 """Values that mean something only where a release is installed already; tests with a cluster see to them."""
 _SECRET_VALUES = re.compile("secret-values.json: .*")
@@ -93,18 +90,11 @@ def _lasting(values: dict[str, Any]) -> dict[str, list[str]]:
 
 @cache
 def _lasting_lines(values: str) -> dict[str, list[str]]:
-    files = _chart().render(json.loads(values), name="gpuspawner", namespace="jupyter")
+    files = chart_without_schema().render(json.loads(values), name="gpuspawner", namespace="jupyter")
     return {
         path: (_SECRET_VALUES if path.endswith("hub/secret.yaml") else _NO_CHECKSUM).findall(text)
         for path, text in files.items()
     }
-
-
-@cache
-def _chart() -> Chart:
-    """The chart without its schema, which takes half of the time that Helm does."""
-    with TemporaryDirectory() as folder:
-        return Chart.load(shutil.copytree(CHART, Path(folder) / "chart", ignore=shutil.ignore_patterns(SCHEMA)))
 
 
 @cache

@@ -10,7 +10,7 @@ import pytest
 from helm_python import HelmError
 from jsonschema_rs import Draft7Validator
 from rendering import CHART, Manifests, render
-from variants import VARIANTS, rendered, values_of
+from variants import SCHEMA, VARIANTS, chart_without_schema, rendered, values_of
 
 RELEASE = "gpuspawner"
 NASTY = "x\"'`: {{ .Release.Name }}|${HOME} #\n---\nkind: Secret\nmetadata: {name: injected}\n- \\ & \t*é"
@@ -26,7 +26,7 @@ def test_a_text_in_values_stays_a_text(variant: str) -> None:
 
 
 def test_most_texts_of_values_are_tried() -> None:
-    tried = {path for variant in VARIANTS for path, _ in _tries(values_of(variant))}
+    tried = {path for variant in VARIANTS for path, _ in _tries(variant)}
     assert len(tried) > 100
     assert any(NASTY in text for text in _all_texts(list(_rendered_with_nasty("placement"))))
 
@@ -34,7 +34,7 @@ def test_most_texts_of_values_are_tried() -> None:
 def _rendered_with_nasty(variant: str) -> Manifests:
     """A variant in which every text that the chart takes in another one's stead is a nasty one."""
     values = copy.deepcopy(values_of(variant))
-    tries = _tries(values)
+    tries = _tries(variant)
     for path, text in tries:
         _put(values, path, text)
     try:
@@ -45,19 +45,20 @@ def _rendered_with_nasty(variant: str) -> Manifests:
         tried = copy.deepcopy(values)
         _put(tried, path, text)
         with suppress(HelmError):
-            render(tried)
+            chart_without_schema().render(tried, name=RELEASE, namespace="jupyter")
             values = tried
     return render(values)
 
 
 @cache
 def _schema() -> Draft7Validator:
-    return Draft7Validator(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+    return Draft7Validator(json.loads((CHART / SCHEMA).read_text(encoding="utf-8")))
 
 
-def _tries(values: dict[str, Any]) -> list[tuple[Path, str]]:
+@cache
+def _tries(variant: str) -> list[tuple[Path, str]]:
     """The texts that the schema takes at a path, alone among the values as they are."""
-    found = []
+    values, found = values_of(variant), []
     for path in _texts(values):
         for text in (NASTY, f"/{NASTY}", f"/{NASTY}/"):
             tried = copy.deepcopy(values)
