@@ -103,7 +103,11 @@ async def test_an_upgrade_changes_values_and_keeps_secrets_logins_and_servers(da
     secrets, hub, proxy = release.secrets(), release.pod("hub"), release.pod("proxy")
     server = release.get("pods", day_pod(release))["metadata"]["uid"]
     selector = release.get("deployments.apps", "gpuspawner-hub")["spec"]["selector"]
-    await release.upgrade(values("All of us"))
+    upgrade = asyncio.create_task(release.upgrade(values("All of us")))
+    while not upgrade.done():
+        assert await day.server_answers()  # also while there is no hub
+        await asyncio.wait([upgrade], timeout=0.5)
+    await upgrade
     assert release.secrets() == secrets
     assert release.pod("hub") != hub
     assert release.pod("proxy") == proxy  # nobody's connection to a notebook is cut

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from running_api import running_api
 from running_engine import running_engine
-from workloads import APPS, pods, rolled_out, settled, workload
+from workloads import APPS, job, pods, rolled_out, settled, workload
 
 Object = dict[str, Any]
 NETWORKING = "/apis/networking.k8s.io/v1/namespaces/demo"
@@ -120,3 +120,17 @@ async def test_workloads_run_again_when_the_engine_starts_again(tmp_path: Path) 
     async with running_engine(tmp_path) as lab:
         await settled(lab, lambda: any(pod["status"]["phase"] == "Running" for pod in pods(lab)))
         assert len(lab.store.items("replicasets.apps", "demo")) == 1
+
+
+async def test_a_workload_whose_pods_would_be_refused_is_warned_of_where_the_namespace_says_so() -> None:
+    async with running_api() as api:
+        await api.create_namespace("demo", **{"pod-security.kubernetes.io/warn": "restricted"})
+        async with api.request("POST", f"{APPS}/deployments", workload("web")) as response:
+            warning = response.headers["Warning"]
+        assert 'would violate PodSecurity \\"restricted:latest\\": allowPrivilegeEscalation != false' in warning
+        nightly = {
+            "metadata": {"name": "it"},
+            "spec": {"schedule": "@daily", "jobTemplate": {"spec": job("it", "true")["spec"]}},
+        }
+        async with api.request("POST", "/apis/batch/v1/namespaces/demo/cronjobs", nightly) as response:
+            assert (response.status, "runAsNonRoot != true" in response.headers["Warning"]) == (201, True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from gpuspawner.local.apiserver.limit_range import apply_limit_ranges, check_limit_ranges
 from gpuspawner.local.apiserver.pod_defaults import containers
-from gpuspawner.local.apiserver.pod_security import enforce_pod_security
+from gpuspawner.local.apiserver.pod_security import enforce_pod_security, warn_of_pod_security
 from gpuspawner.local.apiserver.quota import admit_to_quotas
 from gpuspawner.local.apiserver.resources import Resource
 from gpuspawner.local.apiserver.status import StatusError
@@ -52,7 +52,13 @@ def admit(store: Store, resource: Resource, obj: Object) -> list[str]:
     """Refuse (StatusError 403) what Pod Security or a quota does not allow; return warnings."""
     if not resource.namespaced:
         return []
-    warnings = enforce_pod_security(store, obj) if resource.key == "pods" else []
+    if resource.key == "pods":
+        warnings = enforce_pod_security(store, obj)
+    else:
+        of_job = obj.get("spec", {}).get("jobTemplate", obj) if resource.group == "batch" else obj
+        template = of_job["spec"].get("template", {}) if resource.group in ("apps", "batch") else {}
+        spec = template.get("spec")
+        warnings = warn_of_pod_security(store, obj["metadata"]["namespace"], spec) if spec else []
     check_limit_ranges(store, resource.key, obj)
     admit_to_quotas(store, resource.stored_as, obj)
     return warnings

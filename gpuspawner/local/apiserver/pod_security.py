@@ -7,7 +7,7 @@ from gpuspawner.local.apiserver.pod_defaults import containers
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Store
 
-__all__ = ["enforce_pod_security", "violations"]
+__all__ = ["enforce_pod_security", "violations", "warn_of_pod_security"]
 
 Object = dict[str, Any]
 Check = Callable[[Object], str | None]
@@ -204,12 +204,19 @@ def enforce_pod_security(store: Store, pod: Object) -> list[str]:
     """Refuse a pod (StatusError 403) that its namespace's ``enforce`` label forbids; return warnings of ``warn``."""
     namespace = store.find("namespaces", None, pod["metadata"]["namespace"]) or {"metadata": {}}
     labels = namespace["metadata"].get("labels", {})
-    enforced, warned = (labels.get(_LABEL + mode, "privileged") for mode in ("enforce", "warn"))
+    enforced = labels.get(_LABEL + "enforce", "privileged")
     said = violations(enforced, pod["spec"])
     if said:
         version = labels.get(_LABEL + "enforce-version", "latest")
         why = f'violates PodSecurity "{enforced}:{version}": {", ".join(said)}'
         raise StatusError.forbidden("pods", pod["metadata"]["name"], why)
-    said = violations(warned, pod["spec"])
-    version = labels.get(_LABEL + "warn-version", "latest")
-    return [f'would violate PodSecurity "{warned}:{version}": {", ".join(said)}'] if said else []
+    return warn_of_pod_security(store, pod["metadata"]["namespace"], pod["spec"])
+
+
+def warn_of_pod_security(store: Store, namespace: str, spec: Object) -> list[str]:
+    """Return what the ``warn`` label of a namespace has to say of a pod's spec, also of a workload's template."""
+    found = store.find("namespaces", None, namespace) or {"metadata": {}}
+    labels = found["metadata"].get("labels", {})
+    level, version = labels.get(_LABEL + "warn", "privileged"), labels.get(_LABEL + "warn-version", "latest")
+    said = violations(level, spec)
+    return [f'would violate PodSecurity "{level}:{version}": {", ".join(said)}'] if said else []

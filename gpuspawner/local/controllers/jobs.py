@@ -42,13 +42,13 @@ class Jobs:
 
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
-        if resource == _RESOURCE and type_ != "DELETED":
+        if resource == _RESOURCE and type_ == "DELETED":
+            self._release_all(obj)
+        elif resource == _RESOURCE:
             self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
-        elif resource == _RESOURCE or resource == "pods":
-            owner = controller_of(obj) if resource == "pods" else None
-            if resource == _RESOURCE:
-                self._release_all(obj)
-            elif owner and owner["kind"] == "Job":
+        elif resource == "pods":
+            owner = controller_of(obj)
+            if owner and owner["kind"] == "Job":
                 self._queue.add(obj["metadata"]["namespace"], owner["name"])
 
     def _reconcile(self, namespace: str, name: str) -> None:
