@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from helm_python import HelmValuesError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from rendering import CHART, render
 from wrong_values import WRONG
 
-from gpuspawner.config import load_settings
+from gpuspawner.config import KEYS, load_settings
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.schema import read_bytes, read_cores, read_seconds
 
@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 AGAIN = "run: python tools/values_schema.py"
 EVERY_KEY = yaml.safe_load((ROOT / "tests" / "data" / "chart" / "every-key.yaml").read_text(encoding="utf-8"))
+SECTION = Draft7Validator({**SCHEMA, **SCHEMA["properties"]["gpuspawner"]})
+GONE = object()
 PROFILE = Draft7Validator({**SCHEMA, **SCHEMA["definitions"]["Profile"]})
 
 
@@ -116,6 +118,37 @@ def test_helm_takes_every_quantity_that_the_hub_takes(amount: int, suffix: str) 
 @given(parts=st.lists(st.tuples(st.integers(0, 99), st.sampled_from("dhms")), max_size=4))
 def test_helm_takes_every_duration_that_the_hub_takes(parts: list[tuple[int, str]]) -> None:
     _agree("runtime", read_seconds, "".join(f"{number}{unit}" for number, unit in parts))
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_helm_refuses_no_other_shape_than_the_hub_does(data: st.DataObject) -> None:
+    """Texts and truth values where numbers belong are another matter: the hub reads those, too."""
+    section = json.loads(json.dumps(EVERY_KEY["gpuspawner"], default=str))
+    path = data.draw(st.sampled_from([path for path in _paths(section) if path[0] in KEYS and path != ("off_peak",)]))
+    inside: Any = section
+    for step in path[:-1]:
+        inside = inside[step]
+    shape = data.draw(st.sampled_from([None, [], {}, ["x"], [{}], {"default": 1}, -1, "", "never", "*", 1.5, GONE]))
+    if shape is GONE:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = shape
+    try:
+        load_settings(section, section)
+    except ConfigurationError:
+        return
+    assert [error.message for error in SECTION.iter_errors(section)] == []
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a section but for those within Kubernetes' own objects."""
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if not {"pod", "pod_template", "claim_patch", "objects"} & {*path}:
+            yield from _paths(inner, (*path, key))
 
 
 def _agree(key: str, read: Callable[[Any], float], value: Any) -> None:
