@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from release import DEBIAN_NODE_MODULES, Release, release_on_engine
+from release import DEBIAN_NODE_MODULES, NAMESPACE, Release, release_on_engine
 from running_hub import Person
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "operate.md").read_text()
@@ -20,7 +20,7 @@ PROFILES = {
         "display_name": "Notebook with a GPU",
         "image": "example.org/notebook:1",
         "gpu_classes": ["gpu"],
-        "gpus": {"default": 1, "max": 1},
+        "gpus": {"default": 1, "min": 1, "max": 1},
         "runtime": "1h",
     }
 }
@@ -31,7 +31,8 @@ def values(title: str = "Everyone") -> dict[str, Any]:
     budget = {"per_member": 100, "renews": "never"}
     everyone = {"display_name": title, "members": "*", "budget": budget}
     section = {"gpu_classes": GPUS, "profiles": PROFILES, "workspaces": {"everyone": everyone}}
-    return {"gpuspawner": section, "prePuller": {"hook": {"enabled": True}}}
+    capacity = {"priorityClasses": {"create": True}, "placeholders": {"gpu": {"replicas": 1}}}
+    return {"gpuspawner": section, "prePuller": {"hook": {"enabled": True}}, **capacity}
 
 
 @dataclass
@@ -75,7 +76,8 @@ async def day(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Day]:
 async def test_install_gives_a_hub_where_the_administrator_logs_in_and_launches(day: Day) -> None:
     release = day.release
     await release.install(values())
-    assert release.names("deployments.apps") == {"gpuspawner-hub", "gpuspawner-proxy"}
+    deployments = {f"gpuspawner-{part}" for part in ("hub", "proxy", "placeholder-gpu")}
+    assert release.names("deployments.apps") == deployments
     day.admin = await release.log_in()
     await release.launch(day.admin, {"profile": "gpu"})
     assert await day.server_answers()
@@ -92,10 +94,17 @@ def day_pod(release: Release) -> str:
 
 
 async def test_helm_test_launches_the_smallest_profile_and_leaves_nothing_of_it(day: Day) -> None:
-    servers = [day_pod(day.release)]
-    said = await day.release.test()
+    release = day.release
+    servers = [day_pod(release)]
+    said = await release.test()
     assert "smoke-test" in said
-    assert [name for name in day.release.names("pods") if not name.startswith("gpuspawner-")] == servers
+    events = [stored.obj for stored in release.store.items("events", NAMESPACE)]
+    [gave_way] = [event["involvedObject"]["name"] for event in events if event["reason"] == "Preempted"]
+    assert gave_way.startswith("gpuspawner-placeholder-gpu-")
+    await release.until(
+        lambda: release.get("deployments.apps", "gpuspawner-placeholder-gpu")["status"].get("readyReplicas")
+    )
+    assert [name for name in release.names("pods") if not name.startswith("gpuspawner-")] == servers
 
 
 async def test_an_upgrade_changes_values_and_keeps_secrets_logins_and_servers(day: Day) -> None:
