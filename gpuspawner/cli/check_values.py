@@ -19,6 +19,7 @@ from gpuspawner.schema import nearest
 from gpuspawner.values.document import Secrets, of_chart
 from gpuspawner.values.load import apply_values
 from gpuspawner.values.misplaced import misplaced_secrets
+from gpuspawner.values.together import contradictions
 
 __all__ = ["load_values_files", "problems_of_values"]
 
@@ -49,7 +50,8 @@ def load_values_files(paths: Sequence[Path]) -> Config:
     values: dict[str, Any] = {}
     for path in paths:
         values = _merged(values, _read(path))
-    problems = [*problems_of_values(values), *misplaced_secrets(values)]
+    problems = [*problems_of_values(values)] or [*contradictions(values)]
+    problems += misplaced_secrets(values)
     if not problems:
         return _configured(values)
     try:  # what the hub reads of the section, whatever else is wrong

@@ -55,6 +55,14 @@ def test_values_with_every_key_are_described_as_a_configuration_is(capsys: pytes
             {"cull": {"enabled": True}},
             "cull: unknown key, one of Zero-to-JupyterHub's chart; here it is gpuspawner.idle",
         ),
+        (
+            {"serviceAccount": {"create": False}},
+            "serviceAccount.name: missing; with create: false it names the hub's service account",
+        ),
+        (
+            {"hub": {"database": {"type": "external"}}},
+            "hub.database.existingSecret: missing; it names the Secret with the URL of the external database",
+        ),
         ({"hub": {"image": {"tag": 1.5}}}, "hub.image.tag: found 1.5, allowed: text"),
         ({"hub": {"baseUrl": "jupyter"}}, "hub.baseUrl: found 'jupyter', allowed: / or a path such as /jupyter/"),
         ({"hub": {"database": {"type": "mysql"}}}, "hub.database.type: found 'mysql', allowed: 'sqlite', 'external'"),

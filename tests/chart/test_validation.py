@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from helm_python import HelmRenderError
 from rendering import merged, render
-from variants import values_of
+from variants import VARIANTS, values_of
 
 from gpuspawner.config import load_settings
 from gpuspawner.errors import ConfigurationError
+from gpuspawner.values.together import contradictions
 
 SMALL = {"small": {"accepts": [{"resource": "nvidia.com/gpu"}]}}
 PROFILE = {"image": "a:1"}
@@ -77,6 +78,11 @@ def test_values_that_contradict_each_other_are_told(values: dict[str, Any], word
     with pytest.raises(HelmRenderError) as refused:
         render(values)
     assert words in str(refused.value)
+    assert [line for line in contradictions(values) if words in line], "and the check says so, too"
+
+
+def test_no_variant_of_the_matrix_contradicts_itself() -> None:
+    assert {variant: found for variant in VARIANTS if (found := [*contradictions(values_of(variant))])} == {}
 
 
 def test_all_of_them_are_told_at_once() -> None:

@@ -75,6 +75,7 @@ PURE = [
     "reports.audit",
     "reports.configuration",
     "reports.effective_limits",
+    "values.together",
     "values.document",
     "values.patches",
     "values.misplaced",

@@ -1,0 +1,44 @@
+"""Values of the chart that are right one by one and contradict each other, in the words of its templates. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["contradictions"]
+
+_CONTENTS = ("stringData", "data", "binaryData", "from")
+
+
+def contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    """What templates/validation.yaml refuses of values that fit the chart's schema, a line each."""
+    database = _at(values, "hub", "database")
+    external = database.get("type") == "external"
+    if not external and database.get("existingSecret"):
+        yield (
+            "hub.database.existingSecret: found one with type sqlite, which has no URL; set hub.database.type to "
+            "external"
+        )
+    if external and not database.get("existingSecret"):
+        yield "hub.database.existingSecret: missing; it names the Secret with the URL of the external database"
+    account = _at(values, "serviceAccount")
+    if account.get("create") is False and not account.get("name"):
+        yield (
+            "serviceAccount.name: missing; with create: false it names the hub's service account, for the namespace's "
+            "default one is every pod's"
+        )
+    if _at(values, "ingress").get("enabled") and _at(values, "httpRoute").get("enabled"):
+        yield "httpRoute.enabled: found true with ingress.enabled; keep one of them"
+    for part in ("hub", "singleuser"):
+        for name, file in _at(values, part, "extraFiles").items():
+            said = sum(key in file for key in _CONTENTS) if file else 1
+            if said != 1:
+                yield (
+                    f"{part}.extraFiles.{name}: found {said} of stringData, data, binaryData and from, allowed: one of "
+                    "them"
+                )
+
+
+def _at(values: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = values
+    for key in keys:
+        found = found.get(key) or {}
+    return found
