@@ -30,7 +30,11 @@ _QUICK_PROBE = {"periodSeconds": 1}
 ON_ENGINE = {
     # A pod of the engine has no network of its own: what listens everywhere there listens at the pod's address here,
     # where arguments and variables say so.
-    "hub": {"extraArgs": ["--JupyterHub.hub_bind_url=http://0.0.0.0:8081"], "readinessProbe": _QUICK_PROBE},
+    "hub": {
+        "extraArgs": ["--JupyterHub.hub_bind_url=http://0.0.0.0:8081"],
+        "readinessProbe": _QUICK_PROBE,
+        "startupProbe": _QUICK_PROBE,
+    },
     "proxy": {"readinessProbe": _QUICK_PROBE},
 }
 
