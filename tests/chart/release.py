@@ -157,7 +157,7 @@ class Release:
             stop()
 
     async def create(self, kind: str, name: str, **body: Any) -> None:
-        """``kubectl create`` of an object of the core group."""
+        """``kubectl create`` of an object, of the core group unless ``apiVersion`` says otherwise."""
         file = self._kubeconfig.with_name(f"{name}.json")
         file.write_text(json.dumps({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}} | body))
         await self.kubectl("create", "-f", str(file))

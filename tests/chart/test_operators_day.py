@@ -31,7 +31,8 @@ def values(title: str = "Everyone") -> dict[str, Any]:
     budget = {"per_member": 100, "renews": "never"}
     everyone = {"display_name": title, "members": "*", "budget": budget}
     section = {"gpu_classes": GPUS, "profiles": PROFILES, "workspaces": {"everyone": everyone}}
-    capacity = {"priorityClasses": {"create": True}, "placeholders": {"gpu": {"replicas": 1}}}
+    placeholders = {"replicas": 1, "schedule": [{"cron": "0 20 * * FRI", "replicas": 0}]}
+    capacity = {"priorityClasses": {"create": True}, "placeholders": {"gpu": placeholders}}
     return {"gpuspawner": section, "prePuller": {"hook": {"enabled": True}}, **capacity}
 
 
@@ -105,6 +106,16 @@ async def test_helm_test_launches_the_smallest_profile_and_leaves_nothing_of_it(
         lambda: release.get("deployments.apps", "gpuspawner-placeholder-gpu")["status"].get("readyReplicas")
     )
     assert [name for name in release.names("pods") if not name.startswith("gpuspawner-")] == servers
+
+
+async def test_a_schedule_takes_placeholders_away_with_the_rights_it_has(day: Day) -> None:
+    release = day.release
+    [schedule] = release.names("cronjobs.batch")
+    job = release.get("cronjobs.batch", schedule)["spec"]["jobTemplate"]["spec"]
+    await release.create("Job", "now", apiVersion="batch/v1", spec=job)
+    await release.kubectl("wait", "--for=condition=complete", "job/now", "--timeout=60s")
+    assert release.get("deployments.apps", "gpuspawner-placeholder-gpu")["spec"]["replicas"] == 0
+    await release.kubectl("delete", "job", "now")
 
 
 async def test_an_upgrade_changes_values_and_keeps_secrets_logins_and_servers(day: Day) -> None:
