@@ -21,12 +21,16 @@ KEPT = ("defaults", "postgresql", "namespaces apart", "capacity", "monitoring", 
 
 
 def kept(variant: str) -> list[dict[str, Any]]:
-    """The objects of a variant, without what is in ConfigMaps and Secrets."""
+    """The objects of a variant, without what is in ConfigMaps and Secrets or made anew each time."""
     values = yaml.safe_load(MATRIX.read_text(encoding="utf-8"))[variant]
     files = Chart.load(CHART).render(values, name="gpuspawner", namespace="jupyter")
     found = [
         one for path, text in sorted(files.items()) if path.endswith(".yaml") for one in yaml.safe_load_all(text) if one
     ]
+    for one in found:
+        annotations = one.get("spec", {}).get("template", {}).get("metadata", {}).get("annotations") or {}
+        for of_secrets in [key for key in annotations if key.startswith("checksum/")]:
+            del annotations[of_secrets]
     return [
         {key: part for key, part in one.items() if key not in ("data", "binaryData", "stringData")} for one in found
     ]
