@@ -1,5 +1,7 @@
 """A real JupyterHub in the test's own event loop, and people who use it over HTTP."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from http.cookies import Morsel
 from pathlib import Path
@@ -16,6 +18,7 @@ from traitlets import Dict
 from traitlets.config import Config
 from yarl import URL
 
+_CLEANUP_SECONDS = 10
 ADMIN_TOKEN = "token-of-the-service-that-tests-the-hub"
 
 
@@ -129,7 +132,9 @@ class RunningHub:
             if part in self.app.tornado_settings:
                 await self.app.tornado_settings[part].close()
         self.app.metrics_collector.stop()
-        await self.app.cleanup()
+        # Last of all it closes its connections to servers; of one that was just stopped, aiohttp waits for an answer.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.app.cleanup(), _CLEANUP_SECONDS)
         self.app.http_server.stop()
         await self.app.http_server.close_all_connections()
         self.app.db.close()

@@ -88,6 +88,8 @@ async def test_a_member_asks_for_themselves_with_plain_query_arguments(hub: Runn
     status, told = await asked(usr="ada")
     assert status == 400
     assert "usr: unknown key; did you mean 'user'?" in told["reason"]
+    status, told = await asked(gpus=["1", "2"])
+    assert (status, told["reason"]) == (400, "gpus is there 2 times.")
 
 
 async def test_who_may_read_one_workspace_sees_only_that_one(hub: RunningHub) -> None:

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from small_hub import section
 
@@ -14,12 +13,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "storage.md").read_text(
 
 
 def test_its_examples_are_valid() -> None:
-    said: dict[str, Any] = {}
+    spawner = SimpleNamespace()
     for example in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        spawner = SimpleNamespace()
         exec(example, {"c": SimpleNamespace(GPUSpawner=spawner)})  # noqa: S102  # our own page
-        said |= vars(spawner)
-    settings = load_settings(section(**said))
+    settings = load_settings(section(**vars(spawner)))
     assert settings.storage is not None
     assert settings.storage.scratch is not None
     assert settings.user_namespaces is not None

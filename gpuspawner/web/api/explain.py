@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import AwareDatetime, Field
 
+from gpuspawner.errors import BadRequestError
 from gpuspawner.membership.roles import Action
 from gpuspawner.request import OPTIONS
 from gpuspawner.schema import Schema
@@ -26,7 +27,7 @@ class Question(Schema):
 
 
 class QuestionInQuery(LaunchOptions):
-    """The same as query parameters; several of one name make a list."""
+    """The same as query parameters; only ``gpu_class`` may be there several times."""
 
     user: str = Field(default="", description="The name of a member; without it, yourself.")
     server: str = Field(default="", description="Empty for the default server.")
@@ -95,9 +96,14 @@ class ExplainHandler(ApiHandler):
     }
 
     async def get(self) -> None:
-        """``?user=ada&server=two&workspace=...&gpu_class=...``, with the options of a launch; several of one make a
-        list."""
+        """``?user=ada&server=two&workspace=...&gpu_class=...``, with the options of a launch; several GPU classes make
+        a list."""
         given = {key: self.get_arguments(key) for key in self.request.query_arguments}
+        for key, found in given.items():
+            if len(found) > 1 and key != "gpu_class":
+                raise BadRequestError(
+                    f"{key} is there {len(found)} times.", "Say it once; only gpu_class makes a list."
+                )
         options = {key: found[0] if len(found) == 1 else found for key, found in given.items() if key in OPTIONS}
         rest = {key: found[0] for key, found in given.items() if key not in OPTIONS and key != "_xsrf"}
         await self._explain(self.checked(Question, {**rest, "options": options}))
