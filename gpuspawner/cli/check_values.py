@@ -16,7 +16,7 @@ from gpuspawner.cli.errors import CommandError
 from gpuspawner.errors import ConfigurationError
 from gpuspawner.migration.chart import HERE
 from gpuspawner.schema import nearest
-from gpuspawner.values.document import Secrets, of_chart
+from gpuspawner.values.document import Secrets, merged, of_chart
 from gpuspawner.values.load import apply_values
 from gpuspawner.values.misplaced import misplaced_secrets
 from gpuspawner.values.together import contradictions
@@ -49,7 +49,7 @@ def load_values_files(paths: Sequence[Path]) -> Config:
     """
     values: dict[str, Any] = {}
     for path in paths:
-        values = _merged(values, _read(path))
+        values = merged(values, _read(path))
     problems = [*problems_of_values(values)] or [*contradictions(values)]
     problems += misplaced_secrets(values)
     if not problems:
@@ -77,15 +77,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict | None):
         raise CommandError(f"{path}: found a {type(found).__name__}, allowed: a mapping of values.", status=2)
     return json.loads(json.dumps(found or {}, default=str))  # type: ignore[no-any-return]
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As Helm merges values files: mappings key by key, everything else is replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 @cache

@@ -5,7 +5,7 @@ from re import fullmatch
 from typing import Any
 
 from gpuspawner.errors import ConfigurationError
-from gpuspawner.values.document import SECRET_CONFIG, Secrets, Values
+from gpuspawner.values.document import SECRET_CONFIG, Secrets, Values, merged
 from gpuspawner.values.patches import join_patches
 
 __all__ = ["FIRST_ADMINISTRATOR", "authenticator_of", "namespace_objects", "paths", "pod_template", "sections"]
@@ -33,7 +33,7 @@ def sections(values: Values, secrets: Secrets) -> Sections:
     problems = [*_said_twice(values), *_said_elsewhere(values), *_database_problems(secrets)]
     if problems:
         raise ConfigurationError(problems)
-    found = _over(_derived(values, secrets), _joined(_said(values), secrets.config))
+    found = _over(_derived(values, secrets), merged(_said(values), secrets.config))
     hub = found["JupyterHub"]
     for trait, ours in (("services", _services(values, secrets)), ("load_roles", _roles(values))):
         theirs = hub.get(trait) or []
@@ -95,16 +95,7 @@ def _over(base: Mapping[str, Mapping[str, Any]], *more: Mapping[str, Mapping[str
 def _said(values: Values) -> Sections:
     """What the values say. Mappings of ``hub.secretConfig`` are joined with what the others say of the same trait, at
     every depth, so that only the secret part of it need be there."""
-    return _joined(_over(values.hub.config, {"GPUSpawner": values.gpuspawner}), values.hub.secret_config)
-
-
-def _joined(base: Mapping[str, Any], secret: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(base)
-    for key, value in secret.items():
-        old = found.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        found[key] = _joined(old, value) if both else value  # type: ignore[arg-type]
-    return found
+    return merged(_over(values.hub.config, {"GPUSpawner": values.gpuspawner}), values.hub.secret_config)
 
 
 def _derived(values: Values, secrets: Secrets) -> Sections:

@@ -22,6 +22,7 @@ __all__ = [
     "Release",
     "Secrets",
     "Values",
+    "merged",
     "of_chart",
     "parse_secrets",
     "parse_values",
@@ -172,7 +173,7 @@ def parse_values(text: str, secret: str | None = None) -> Values:
         With one line per mistake: its path in the values, what was found, what is allowed.
     """
     written = _mapping(text, VALUES)
-    return _checked(written if secret is None else _merged(written, _mapping(secret, SECRET_VALUES)))
+    return _checked(written if secret is None else merged(written, _mapping(secret, SECRET_VALUES)))
 
 
 def of_chart(values: Mapping[str, Any]) -> Values:
@@ -265,14 +266,14 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
     return found
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge key by key; everything else is replaced."""
-    merged = dict(base)
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key, as Helm merges values; everything else is replaced."""
+    found = dict(base)
     for key, value in over.items():
-        old = merged.get(key)
+        old = found.get(key)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
-    return merged
+        found[key] = merged(old, value) if both else value  # type: ignore[arg-type]
+    return found
 
 
 def _unhex(text: str) -> bytes | None:

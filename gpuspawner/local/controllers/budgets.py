@@ -21,7 +21,7 @@ class DisruptionBudgets:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
         if resource == BUDGETS and type_ != "DELETED":
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource in _COUNTED:
             for stored in self._store.items(BUDGETS, obj["metadata"]["namespace"]):
                 self._queue.add(stored.namespace, stored.name)

@@ -33,11 +33,9 @@ class CronJobs:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
         if resource == _RESOURCE and type_ != "DELETED":
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource == _JOBS:
-            owner = controller_of(obj)
-            if owner and owner["kind"] == "CronJob":
-                self._queue.add(obj["metadata"]["namespace"], owner["name"])
+            self._queue.add_controller(obj, "CronJob")
 
     def _reconcile(self, namespace: str, name: str) -> None:
         found = self._store.find(_RESOURCE, namespace, name)

@@ -10,7 +10,6 @@ from gpuspawner.local.apiserver.store import Object, Store, clone
 from gpuspawner.local.controllers.pods import (
     Pods,
     available_in,
-    controller_of,
     is_active,
     is_ready,
     scaled,
@@ -44,14 +43,12 @@ class DaemonSets:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
         if resource == _RESOURCE and type_ != "DELETED":
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource == "nodes":
             for stored in self._store.items(_RESOURCE):
                 self._queue.add(stored.namespace, stored.name)
         elif resource == "pods":
-            owner = controller_of(obj)
-            if owner and owner["kind"] == "DaemonSet":
-                self._queue.add(obj["metadata"]["namespace"], owner["name"])
+            self._queue.add_controller(obj, "DaemonSet")
 
     def _reconcile(self, namespace: str, name: str) -> None:
         found = self._store.find(_RESOURCE, namespace, name)

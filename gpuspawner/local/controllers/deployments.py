@@ -36,11 +36,9 @@ class Deployments:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
         if resource == _RESOURCE and type_ != "DELETED":
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource == _SETS:
-            owner = controller_of(obj)
-            if owner and owner["kind"] == "Deployment":
-                self._queue.add(obj["metadata"]["namespace"], owner["name"])
+            self._queue.add_controller(obj, "Deployment")
         elif resource == "pods" and type_ == "DELETED":  # Recreate waits for the last one
             owner = controller_of(obj)
             found = owner and self._store.find(_SETS, obj["metadata"]["namespace"], owner["name"])

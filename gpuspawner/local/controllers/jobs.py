@@ -10,7 +10,7 @@ from gpuspawner.local.apiserver.binding import set_condition
 from gpuspawner.local.apiserver.operations import DeleteOptions, Operations
 from gpuspawner.local.apiserver.resources import BY_KEY
 from gpuspawner.local.apiserver.store import Object, Store, clone
-from gpuspawner.local.controllers.pods import Pods, controller_of, is_active, is_ready
+from gpuspawner.local.controllers.pods import Pods, is_active, is_ready
 from gpuspawner.local.controllers.work import WorkQueue
 
 __all__ = ["Jobs"]
@@ -45,11 +45,9 @@ class Jobs:
         if resource == _RESOURCE and type_ == "DELETED":
             self._release_all(obj)
         elif resource == _RESOURCE:
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource == "pods":
-            owner = controller_of(obj)
-            if owner and owner["kind"] == "Job":
-                self._queue.add(obj["metadata"]["namespace"], owner["name"])
+            self._queue.add_controller(obj, "Job")
 
     def _reconcile(self, namespace: str, name: str) -> None:
         job = self._store.find(_RESOURCE, namespace, name)

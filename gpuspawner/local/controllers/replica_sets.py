@@ -8,7 +8,7 @@ from gpuspawner.local.apiserver.binding import set_condition
 from gpuspawner.local.apiserver.selectors import selects
 from gpuspawner.local.apiserver.status import StatusError
 from gpuspawner.local.apiserver.store import Object, Store
-from gpuspawner.local.controllers.pods import Pods, available_in, controller_of, is_active, is_ready
+from gpuspawner.local.controllers.pods import Pods, available_in, is_active, is_ready
 from gpuspawner.local.controllers.work import WorkQueue
 
 __all__ = ["ReplicaSets"]
@@ -28,11 +28,9 @@ class ReplicaSets:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
         if resource == _RESOURCE and type_ != "DELETED":
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource == "pods":
-            owner = controller_of(obj)
-            if owner and owner["kind"] == "ReplicaSet":
-                self._queue.add(obj["metadata"]["namespace"], owner["name"])
+            self._queue.add_controller(obj, "ReplicaSet")
 
     def _reconcile(self, namespace: str, name: str) -> None:
         found = self._store.find(_RESOURCE, namespace, name)

@@ -7,7 +7,7 @@ Source: ``pkg/controller/statefulset`` of https://github.com/kubernetes/kubernet
 from gpuspawner.local.apiserver.operations import Operations, WriteOptions
 from gpuspawner.local.apiserver.resources import BY_KEY
 from gpuspawner.local.apiserver.store import Object, Store, clone
-from gpuspawner.local.controllers.pods import Pods, available_in, controller_of, is_active, is_ready, template_hash
+from gpuspawner.local.controllers.pods import Pods, available_in, is_active, is_ready, template_hash
 from gpuspawner.local.controllers.work import WorkQueue
 
 __all__ = ["StatefulSets"]
@@ -30,11 +30,9 @@ class StatefulSets:
     def on_change(self, resource: str, type_: str, obj: Object) -> None:
         """Take in one change of the store."""
         if resource == _RESOURCE and type_ != "DELETED":
-            self._queue.add(obj["metadata"]["namespace"], obj["metadata"]["name"])
+            self._queue.add_object(obj)
         elif resource == "pods":
-            owner = controller_of(obj)
-            if owner and owner["kind"] == "StatefulSet":
-                self._queue.add(obj["metadata"]["namespace"], owner["name"])
+            self._queue.add_controller(obj, "StatefulSet")
 
     def _reconcile(self, namespace: str, name: str) -> None:
         found = self._store.find(_RESOURCE, namespace, name)

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 
 from gpuspawner.local.apiserver.status import StatusError
+from gpuspawner.local.apiserver.store import Object
+from gpuspawner.local.controllers.pods import controller_of
 
 __all__ = ["Key", "WorkQueue"]
 
@@ -37,6 +39,16 @@ class WorkQueue:
         self._waiting[(namespace, name)] = None
         if self._scheduled is None:
             self._scheduled = asyncio.get_running_loop().call_soon(self._run)
+
+    def add_object(self, obj: Object) -> None:
+        """Look at this object soon."""
+        self.add(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+
+    def add_controller(self, obj: Object, kind: str) -> None:
+        """Look soon at the object of a kind that controls this one, if there is one."""
+        owner = controller_of(obj)
+        if owner and owner["kind"] == kind:
+            self.add(obj["metadata"]["namespace"], owner["name"])
 
     def add_after(self, seconds: float, namespace: str, name: str) -> None:
         """Look at this object in ``seconds``, or sooner if it was to be looked at sooner anyhow."""
