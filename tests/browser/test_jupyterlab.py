@@ -17,6 +17,7 @@ from gpuspawner import notebook
 from gpuspawner.cli.ports import free_ports
 
 MINUTE = 60_000
+_RUNNING_AT = re.compile(r"http://127\.0\.0\.1:(?P<port>\d+)/lab")
 WARNED_AT_ONCE = "30m15s"
 """A runtime so that the warning of the last half hour comes while the page opens."""
 OURS = {"include": [["#gpuspawner-status"], [".gs-panel"]]}
@@ -137,12 +138,13 @@ async def test_a_jupyterlab_that_no_hub_has_started_shows_nothing(page: Page, tm
         process = await asyncio.create_subprocess_exec(*plain, env=environment, stderr=log)
     try:
         async with asyncio.timeout(60):
-            while "is running at" not in (tmp_path / "log").read_text():  # noqa: ASYNC110 - of another process
+            # Where its port was taken meanwhile, it has taken another one.
+            while not (running := _RUNNING_AT.search((tmp_path / "log").read_text())):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         said: list[str] = []
         page.on("console", lambda message: said.append(f"{message.type} {message.text}"))
         async with page.expect_response("**/gpuspawner/status*", timeout=MINUTE) as asked:
-            await page.goto(f"http://127.0.0.1:{port}/lab")
+            await page.goto(f"http://127.0.0.1:{running['port']}/lab")
         assert (await (await asked.value).json()) == {"hub": None}
         await expect(page.locator("#jp-main-statusbar")).to_be_visible(timeout=MINUTE)
         await expect(page.locator("#gpuspawner-status")).to_have_count(0)
