@@ -1,7 +1,7 @@
 """What of the Kubernetes API a configuration uses: each permission, and what does not work without it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpuspawner.catalog import uses_devices
@@ -47,11 +47,7 @@ def permissions(settings: Settings, *, cluster_wide: bool = True, internal_ssl: 
         *(_device_kinds() if uses_devices(settings.catalog) else ()),
     ]
     everywhere = [*cluster, *(own if apart else ())]
-    return (*(_everywhere(one) for one in everywhere), *(() if apart else own))
-
-
-def _everywhere(one: Permission) -> Permission:
-    return Permission(one.resource, one.verb, one.without, one.group, everywhere=True)
+    return (*(replace(one, everywhere=True) for one in everywhere), *(() if apart else own))
 
 
 def _of(resource: str, verbs: Iterable[str], without: str, group: str = "") -> Iterator[Permission]:

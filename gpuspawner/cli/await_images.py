@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    client = Client(Connection(kubeconfig=options.kubeconfig) if options.kubeconfig else Connection())
+    client = Client(Connection(kubeconfig=options.kubeconfig))
     last = ""
     try:
         async with asyncio.timeout(options.timeout):

@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    client = Client(Connection(kubeconfig=options.kubeconfig) if options.kubeconfig else Connection())
+    client = Client(Connection(kubeconfig=options.kubeconfig))
     wanted = {"spec": {"replicas": options.replicas}}
     try:
         await client.patch("deployments", options.namespace, options.deployment, wanted, subresource="scale")

@@ -8,7 +8,7 @@ from gpuspawner.admission import OfferCapacity
 from gpuspawner.catalog import Offer
 
 from .devices import Devices
-from .records import CPU, MEMORY, NodeRecord, PodRecord, Taint, Toleration
+from .records import CPU, MEMORY, NodeRecord, PodRecord, Toleration
 
 __all__ = ["Inventory", "Stock"]
 
@@ -161,7 +161,7 @@ class Inventory:
             return self._device_stock(pod, classes, title)
         resource = next((offer.resource for offer in offers if offer.resource in asked), "")
         there = list(self._candidates(resource, offers)) if resource else list(self._nodes.values())
-        nodes = [node for node in there if not _repelling(pod, node)] or there
+        nodes = _welcoming(pod, there)
         usable = [node for node in nodes if node.usable]
         free = [self._free(node, resource) for node in usable]
         return Stock(
@@ -187,7 +187,7 @@ class Inventory:
         """As :meth:`stock_for`, of devices that a claim asks for."""
         gpus = self.devices.asked(pod.namespace, pod.claims)
         there = {name: devices for name, devices in self.devices.on_nodes(offers).items() if name in self._nodes}
-        nodes = [self._nodes[name] for name in there]
+        nodes = _welcoming(pod, [self._nodes[name] for name in there])
         usable = [node for node in nodes if node.usable]
         free = {node.name: sum(map(self.devices.is_free, there[node.name])) for node in usable}
         asked = pod.requests
@@ -210,7 +210,7 @@ class Inventory:
                 len(there[node.name]) >= gpus and all(node.allocatable.get(r, 0) >= n for r, n in asked.items())
                 for node in nodes
             ),
-            repelled_by=_repelled(pod, usable),
+            repelled_by=_repelled(pod, nodes),
         )
 
     def _candidates(self, resource: str, offers: Sequence[Offer]) -> Iterator[NodeRecord]:
@@ -226,9 +226,7 @@ class Inventory:
 
     def _open_to(self, offer: Offer, node: NodeRecord) -> bool:
         tolerated = self._tolerations.get(offer)
-        return node.usable and (
-            tolerated is None or not any(taint.repels and not taint.tolerated(tolerated) for taint in node.taints)
-        )
+        return node.usable and (tolerated is None or not node.repelling(tolerated))
 
     def _free(self, node: NodeRecord, resource: str) -> int:
         return max(0, node.allocatable.get(resource, 0) - self.used(node.name).get(resource, 0))
@@ -257,15 +255,14 @@ class Inventory:
 _NOTHING: Mapping[str, int] = {}
 
 
-def _repelling(pod: PodRecord, node: NodeRecord) -> list[Taint]:
-    """The taints that keep a pod off a node for good, and not only while the node is closed."""
-    lasting = (taint for taint in node.taints if taint.repels and not taint.closes)
-    return [taint for taint in lasting if not taint.tolerated(pod.tolerations)]
+def _welcoming(pod: PodRecord, nodes: list[NodeRecord]) -> list[NodeRecord]:
+    """The nodes that take a pod, be it not just now; all of them if none does."""
+    return [node for node in nodes if not node.repelling(pod.tolerations)] or nodes
 
 
 def _repelled(pod: PodRecord, nodes: Sequence[NodeRecord]) -> tuple[str, ...]:
     """The taints that keep a pod off every one of some nodes."""
-    found = [_repelling(pod, node) for node in nodes]
+    found = [node.repelling(pod.tolerations) for node in nodes]
     return tuple(sorted({str(taint) for taints in found for taint in taints})) if all(found) else ()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .records import NodeRecord, Taint, Toleration, requests_of
+from .records import NodeRecord, Taint, Toleration, requests_of, tolerations_of
 
 __all__ = ["Needs"]
 
@@ -26,12 +26,7 @@ class Needs:
         amounts = requests_of(spec)
         return cls(
             requests={name: amounts[name] for name in sorted(amounts, key=lambda name: "/" not in name)},
-            tolerations=tuple(
-                Toleration(
-                    t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or ""
-                )
-                for t in spec.get("tolerations") or ()
-            ),
+            tolerations=tolerations_of(spec),
             selector=spec.get("nodeSelector") or {},
             terms=None if required is None else tuple(required.get("nodeSelectorTerms") or ()),
         )
@@ -44,11 +39,7 @@ class Needs:
 
     def repelled_by(self, node: NodeRecord) -> tuple[Taint, ...]:
         """The taints that keep the pod off the node, but for those of nodes that take no pods at all for now."""
-        return tuple(
-            taint
-            for taint in node.taints
-            if taint.repels and not taint.closes and not taint.tolerated(self.tolerations)
-        )
+        return node.repelling(self.tolerations)
 
     def fits(self, node: NodeRecord) -> bool:
         """Whether the node, were it empty, is large enough."""

@@ -1,7 +1,7 @@
 """Pods and nodes as slim records: what the hub needs of each, and nothing else of the object."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING
@@ -25,6 +25,7 @@ __all__ = [
     "node_record",
     "pod_record",
     "requests_of",
+    "tolerations_of",
 ]
 
 CPU = "cpu"
@@ -186,6 +187,11 @@ class NodeRecord:
         """Whether it takes new pods at all: ready, not cordoned, not being removed."""
         return self.ready and not self.unschedulable and not any(taint.closes for taint in self.taints)
 
+    def repelling(self, tolerations: Collection[Toleration]) -> tuple[Taint, ...]:
+        """The taints that keep pods with these tolerations off it; those by which it takes none for now aside."""
+        lasting = (taint for taint in self.taints if taint.repels and not taint.closes)
+        return tuple(taint for taint in lasting if not taint.tolerated(tolerations))
+
 
 def pod_record(raw: Raw, *, own: bool) -> PodRecord:
     """The record of a Pod object. Raises ``KeyError`` if it has no name."""
@@ -220,7 +226,7 @@ def pod_record(raw: Raw, *, own: bool) -> PodRecord:
         runtime=runtime,
         labels=_kept(metadata.get("labels"), _KEPT_LABELS),
         annotations=_kept(metadata.get("annotations"), frozenset()),
-        tolerations=() if node else _tolerations(spec),
+        tolerations=() if node else tolerations_of(spec),
         claims=_device_claims(spec, status),
         finalizers=tuple(map(intern, metadata.get("finalizers") or ())),
         deleted_at=metadata.get("deletionTimestamp") or "",
@@ -322,7 +328,8 @@ def _kept(found: Mapping[str, str] | None, names: frozenset[str]) -> Mapping[str
     return {intern(k): v for k, v in (found or {}).items() if k.startswith(_KEPT_PREFIXES) or k in names}
 
 
-def _tolerations(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
+def tolerations_of(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
+    """Those of a pod with this spec."""
     return tuple(
         Toleration(t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or "")
         for t in spec.get("tolerations") or ()

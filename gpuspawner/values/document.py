@@ -26,6 +26,7 @@ __all__ = [
     "of_chart",
     "parse_secrets",
     "parse_values",
+    "value_at",
 ]
 
 VALUES = "values.json"
@@ -264,6 +265,13 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigurationError([f"{name}: found a {type(found).__name__}, allowed: a mapping"])
     return found
+
+
+def value_at(values: Any, path: str) -> Any:
+    """What stands at a path such as ``hub.database``; None where nothing does."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

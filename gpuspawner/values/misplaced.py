@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gpuspawner.values.document import value_at
+
 __all__ = ["misplaced_secrets"]
 
 _CONFIG = "a ConfigMap is no place for secrets; say it below hub.secretConfig, by the same class and name"
@@ -37,9 +39,9 @@ def misplaced_secrets(values: Mapping[str, Any]) -> list[str]:
     found = []
     for place, remedy in _PLACES:
         # Only in hub.config names are those of traits, also of lists and maps.
-        found += [f"{path}: {remedy}" for path in _secrets_in(place, _at(values, place), place == "hub.config")]
+        found += [f"{path}: {remedy}" for path in _secrets_in(place, value_at(values, place), place == "hub.config")]
     for place in ("hub.extraFiles", "singleuser.extraFiles"):
-        files = _at(values, place)
+        files = value_at(values, place)
         for name, file in sorted(files.items()) if isinstance(files, Mapping) else ():
             if isinstance(file, Mapping) and not file.get("from") and not file.get("secret"):
                 said = [file.get("stringData"), file.get("data"), _decoded(file.get("binaryData"))]
@@ -72,12 +74,6 @@ def _is_text(value: Any) -> bool:
 
 def _is_secret(name: str) -> bool:
     return (name in _ALSO or _NAME.search(name) is not None) and name not in _NAMES_OF_SECRETS
-
-
-def _at(values: Any, path: str) -> Any:
-    for key in path.split("."):
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values
 
 
 def _decoded(text: Any) -> str:

@@ -13,9 +13,8 @@ from hub_process import HubProcess
 from jupyterhub.utils import random_port
 from packaging.utils import canonicalize_name
 from rendering import decoded, render
+from running_engine import running_engine
 from stand_in_proxy import StandInProxy
-
-from gpuspawner.local.engine import Engine
 
 AUTHENTICATORS = {
     "auth0", "azuread", "bitbucket", "cilogon", "firstuse", "generic-oauth", "github", "gitlab", "globus", "google",
@@ -80,16 +79,12 @@ def test_databases_and_the_modules_of_zero_to_jupyterhub_are_there(wheel):
 
 
 async def test_the_charts_hub_starts_in_its_image_and_launches(wheel, tmp_path):
-    engine = Engine(
-        "cpu=1",
-        {"*": (sys.executable, TINY_SERVER)},
-        data_dir=tmp_path / "engine",
-        namespaces=["jupyter"],
-        stop_grace=1.0,
-    )
-    await engine.start()
-    engine.write_kubeconfig(tmp_path / "kubeconfig")
-    async with StandInProxy() as proxy:
+    images = {"*": (sys.executable, TINY_SERVER)}
+    async with (
+        running_engine(tmp_path / "engine", "cpu=1", images, namespaces=["jupyter"]) as lab,
+        StandInProxy() as proxy,
+    ):
+        lab.engine.write_kubeconfig(tmp_path / "kubeconfig")
         here = f"http://127.0.0.1:{random_port()}"
         hub = {"JupyterHub": {"hub_bind_url": here, "hub_connect_url": here}}
         rendered = render({"hub": {"config": {**hub, "ConfigurableHTTPProxy": {"api_url": proxy.api_url}}}})
@@ -110,4 +105,3 @@ async def test_the_charts_hub_starts_in_its_image_and_launches(wheel, tmp_path):
             ready = await follow(admin, "", {})
             assert ready.get("ready"), ready
             assert "/user/admin" in proxy.routes
-    await engine.stop()

@@ -16,10 +16,9 @@ from identity_provider import CLIENT, IdentityProvider, identity_provider, log_i
 from jupyterhub.utils import random_port
 from launching import named
 from rendering import merged, render
+from running_engine import running_engine
 from running_postgres import RunningPostgres
 from stand_in_proxy import StandInProxy
-
-from gpuspawner.local.engine import Engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "install.md"
 SECRETS = {
@@ -52,16 +51,12 @@ def provider() -> Iterator[IdentityProvider]:
 async def test_students_log_in_at_their_university_and_get_the_gpu_of_their_course(
     provider: IdentityProvider, postgres: RunningPostgres, tmp_path: Path
 ) -> None:
-    engine = Engine(
-        "a100=1x2 cpu=1",
-        {"*": (sys.executable, TINY_SERVER)},
-        data_dir=tmp_path / "engine",
-        namespaces=["jupyter"],
-        stop_grace=1.0,
-    )
-    await engine.start()
-    engine.write_kubeconfig(tmp_path / "kubeconfig")
-    async with StandInProxy(SECRETS["proxy-token"]) as proxy:
+    images = {"*": (sys.executable, TINY_SERVER)}
+    async with (
+        running_engine(tmp_path / "engine", "a100=1x2 cpu=1", images, namespaces=["jupyter"]) as lab,
+        StandInProxy(SECRETS["proxy-token"]) as proxy,
+    ):
+        lab.engine.write_kubeconfig(tmp_path / "kubeconfig")
         here = f"http://127.0.0.1:{random_port()}"
         endpoints = {**provider.endpoints(), "oauth_callback_url": f"{proxy.url}/hub/oauth_callback"}
         del endpoints["client_secret"]
@@ -99,9 +94,8 @@ async def test_students_log_in_at_their_university_and_get_the_gpu_of_their_cour
                 hub.url / "api/users/grace/server/progress", headers=student.xsrf_header()
             ) as stream:
                 assert '"ready": true' in await stream.text()
-            [pod] = named(engine, "pods", "jupyter").values()
+            [pod] = named(lab.engine, "pods", "jupyter").values()
             assert pod["metadata"]["labels"]["gpuspawner/gpu-class"] == "a100"
             assert not [name for name in (tmp_path / "data").iterdir() if name.suffix == ".sqlite"]
     assert postgres.sql(url, "select name from users order by name").split() == ["ada", "grace"]
     assert "grace" in postgres.sql(url, "select * from gpuspawner_sessions")
-    await engine.stop()

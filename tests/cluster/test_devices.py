@@ -149,6 +149,19 @@ def test_the_stock_for_a_claim_tells_taken_from_never() -> None:
     assert not inventory.stock_for(huge, [A100], "A100").fits
 
 
+def test_where_only_a_closed_node_takes_the_pod_the_taints_of_others_are_not_blamed() -> None:
+    inventory = cluster("A100", unschedulable=True)
+    taint = Taint("dedicated", "others", "NoSchedule")
+    inventory.node_changed("b", NodeRecord("b", {}, {"cpu": 8000, "memory": 2**34}, False, True, (taint,)))
+    inventory.devices.slice_changed("b", slice_("b", "A100"))
+    inventory.devices.claim_changed(("ns", "mine"), claim())
+    pod = PodRecord("ns", "p", "u", "1", True, "", "Pending", False, {"cpu": 1000}, claims=("mine",))
+    stock = inventory.stock_for(pod, [A100], "A100")
+    assert (stock.nodes, stock.usable, stock.repelled_by) == (1, 0, ())
+    inventory.node_changed("a", None)
+    assert inventory.stock_for(pod, [A100], "A100").repelled_by == ("dedicated=others:NoSchedule",)
+
+
 def available(inventory: Inventory, gpus: int = 1, **gpu_class: Any) -> Availability:
     accepts = [{"device_class": "gpu.nvidia.com", "product": "A100"}]
     profile = {"image": "image", "gpu_classes": "large", "gpus": gpus, "cpu": 1, "memory": "1G"}
