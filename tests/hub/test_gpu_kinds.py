@@ -47,6 +47,7 @@ async def running_launcher(folder: Path, nodes: str = NODES, **changes: Any) -> 
     await engine.start()
     written = section(engine, folder)
     del written["start_timeout"]
+    written["ledger_url"] = f"sqlite:///{folder}/ledger.sqlite"
     names = changes.pop("classes", CLASSES)
     written["gpu_classes"] = {name: {"accepts": offers} for name, offers in names.items()}
     written["profiles"] = {"gpu": {**written["profiles"]["pytorch"], "gpu_classes": list(names)}}
